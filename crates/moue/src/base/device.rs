@@ -1,0 +1,77 @@
+//! Where tensors live. The only place that names burn's backends.
+
+use burn::tensor::Device;
+
+use super::error::{Error, Result};
+
+/// The device of a name.
+///
+/// `auto` is the first GPU this program was built for and finds, else the CPU; `cpu` is burn's flex backend;
+/// `cuda` or `cuda:1` and `wgpu` need the Cargo feature of that name.
+///
+/// # Errors
+/// [`Error::Device`] for an unknown name, or a device that this build or this machine lacks.
+pub fn device(name: &str) -> Result<Device> {
+    match name {
+        "auto" => Ok(gpu().unwrap_or_else(Device::flex)),
+        "cpu" => Ok(Device::flex()),
+        _ if name == "cuda" || name.starts_with("cuda:") => cuda(name),
+        "wgpu" => wgpu(),
+        _ => Err(Error::device(format!("there is no device '{name}'"), "use auto, cpu, cuda:0 or wgpu")),
+    }
+}
+
+/// Waits until all work given to the device is done, so that a clock around it tells the truth.
+pub fn synchronise(device: &Device) {
+    // A failed synchronisation shows at the next read of a tensor.
+    let _ = device.sync();
+}
+
+fn gpu() -> Option<Device> {
+    cuda("cuda:0").ok()
+}
+
+#[cfg(feature = "cuda")]
+fn cuda(name: &str) -> Result<Device> {
+    let index = name.strip_prefix("cuda:").unwrap_or("0");
+    let index: usize = index.parse().map_err(|_| {
+        Error::device(format!("'{name}' does not name a GPU"), "write cuda:0, cuda:1, …")
+    })?;
+    // Without a driver the runtime panics deep inside: look for it first.
+    let driver = ["/dev/nvidiactl", "/proc/driver/nvidia/version"].iter().any(|p| std::path::Path::new(p).exists());
+    if !driver {
+        return Err(Error::device("no NVIDIA driver was found", "install it, or use --device cpu"));
+    }
+    Ok(Device::cuda(index))
+}
+
+#[cfg(not(feature = "cuda"))]
+fn cuda(_name: &str) -> Result<Device> {
+    let hint = "build it with `--features cuda`, or use --device cpu";
+    Err(Error::device("this program was built without CUDA", hint))
+}
+
+#[cfg(feature = "wgpu")]
+fn wgpu() -> Result<Device> {
+    Ok(Device::wgpu(Default::default()))
+}
+
+#[cfg(not(feature = "wgpu"))]
+fn wgpu() -> Result<Device> {
+    let hint = "build it with `--features wgpu`, or use --device cpu";
+    Err(Error::device("this program was built without wgpu", hint))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_lead_to_devices_or_to_a_remedy() {
+        assert!(device("cpu").is_ok());
+        assert!(device("auto").is_ok());
+        assert!(device("gpu").unwrap_err().hint().unwrap().contains("cuda:0"));
+        #[cfg(not(feature = "cuda"))]
+        assert!(device("cuda:0").unwrap_err().hint().unwrap().contains("--features cuda"));
+    }
+}

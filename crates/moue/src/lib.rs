@@ -1,0 +1,4 @@
+//! Facial-expression synthesis with GANs.
+#![cfg_attr(not(test), warn(clippy::unwrap_used))]
+
+pub mod base;
