@@ -1,0 +1,257 @@
+//! The methods, one file each, and what they have in common.
+//!
+//! [`MethodConfig`] is the one place that knows them all: a new method adds its module, a variant, and the arms that
+//! the compiler then demands.
+
+pub mod sasn;
+pub mod stargan;
+
+use burn::tensor::{Device, Tensor};
+use serde::{Deserialize, Serialize};
+
+use crate::base::error::{Error, Result};
+use crate::base::expression::Expression;
+use crate::base::faces::Batch;
+use crate::base::rng::Rng;
+use crate::nn::edit::Edit;
+use crate::nn::module::Module;
+use crate::nn::player::Saved;
+
+/// Anything that shows a face with another expression.
+pub trait Translator: Module + Send {
+    /// The edit that gives each face `[batch, 3, size, size]` (RGB in -1..1) its target expression.
+    fn edit(&self, faces: Tensor<4>, targets: &[Expression]) -> Edit;
+}
+
+/// Players that learn a translator, step by step.
+pub trait Game: Send {
+    /// Plays one batch.
+    fn step(&mut self, batch: &Batch, rates: Rates, rng: &mut Rng) -> Losses;
+    /// The players by name, for checkpoints.
+    fn players(&mut self) -> Vec<(&'static str, &mut dyn Saved)>;
+    /// What the players have learned so far: the moving average where it is kept and wanted, else the raw weights.
+    fn translator(&self, averaged: bool) -> Box<dyn Translator>;
+    /// Numbers that say how training goes, beside the losses: gammas of attention, the largest sigma.
+    fn diagnostics(&self) -> Losses;
+}
+
+/// Learning rates of one step.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Rates {
+    /// Of the generator.
+    pub generator: f64,
+    /// Of the discriminator.
+    pub discriminator: f64,
+}
+
+impl Rates {
+    /// Both times `factor`.
+    pub fn scaled(self, factor: f64) -> Self {
+        Self { generator: self.generator * factor, discriminator: self.discriminator * factor }
+    }
+}
+
+/// Named numbers `[1]` that still lie on the device: reading one waits for all work before it.
+pub type Losses = Vec<(String, Tensor<1>)>;
+
+/// How often each player is updated. One of the two is 1; the other player is updated on every batch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct UpdateRatio {
+    /// Generator updates for each update of the discriminator, or 1.
+    pub generator: u64,
+    /// Discriminator updates for each update of the generator, or 1.
+    pub discriminator: u64,
+}
+
+/// A method with its settings.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "name", rename_all = "lowercase")]
+pub enum MethodConfig {
+    /// StarGAN with self-attention and spectral norm.
+    Sasn(sasn::Config),
+    /// StarGAN.
+    Stargan(stargan::Config),
+}
+
+impl MethodConfig {
+    /// The method's name: `sasn`, `stargan`.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Sasn(_) => "sasn",
+            Self::Stargan(_) => "stargan",
+        }
+    }
+
+    /// Side of the images it learns from and makes, in pixels.
+    pub fn image_size(&self) -> usize {
+        match self {
+            Self::Sasn(config) => config.image_size,
+            Self::Stargan(config) => config.image_size,
+        }
+    }
+
+    /// Learning rates before any decay.
+    pub fn learning_rates(&self) -> Rates {
+        match self {
+            Self::Sasn(config) => config.learning_rates,
+            Self::Stargan(config) => config.learning_rates,
+        }
+    }
+
+    /// How often each player is updated.
+    pub fn updates(&self) -> UpdateRatio {
+        match self {
+            Self::Sasn(config) => config.updates,
+            Self::Stargan(config) => config.updates,
+        }
+    }
+
+    /// Players that have not learned anything yet; `seed` decides their initial weights.
+    ///
+    /// # Errors
+    /// [`Error::Config`] for settings that cannot be.
+    pub fn game(&self, seed: u64, device: &Device) -> Result<Box<dyn Game>> {
+        self.check()?;
+        Ok(match self {
+            Self::Sasn(config) => Box::new(sasn::Sasn::new(config.clone(), seed, device)),
+            Self::Stargan(config) => Box::new(stargan::Stargan::new(config.clone(), seed, device)),
+        })
+    }
+
+    /// A translator whose weights are still to be loaded.
+    ///
+    /// # Errors
+    /// [`Error::Config`] for settings that cannot be.
+    pub fn translator(&self, device: &Device) -> Result<Box<dyn Translator>> {
+        self.check()?;
+        let mut rng = Rng::stream(0, "generator", 0);
+        Ok(match self {
+            Self::Sasn(config) => Box::new(sasn::Generator::new(config, device, &mut rng)),
+            Self::Stargan(config) => Box::new(stargan::Generator::new(config, device, &mut rng)),
+        })
+    }
+
+    fn check(&self) -> Result<()> {
+        let (size, layers, UpdateRatio { generator, discriminator }) = match self {
+            Self::Sasn(config) => (config.image_size, config.discriminator_layers, config.updates),
+            Self::Stargan(config) => (config.image_size, config.discriminator_layers, config.updates),
+        };
+        let halvings = 1usize.checked_shl(layers as u32).unwrap_or(0);
+        if size < 8 || size % 4 != 0 || halvings == 0 || size % halvings != 0 || size > 4096 {
+            return Err(Error::config(
+                format!("method.image_size = {size} cannot be halved {layers} times by the discriminator"),
+                "take a multiple of 2^discriminator_layers, such as 64 or 128, or fewer layers",
+            ));
+        }
+        if generator == 0 || discriminator == 0 || (generator > 1 && discriminator > 1) {
+            return Err(Error::config(
+                format!("method.updates = {generator} to {discriminator} cannot be played"),
+                "one of the two is 1, as in {generator = 5, discriminator = 1}",
+            ));
+        }
+        Ok(())
+    }
+}
+
+/// How long and on what a preset trains.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Schedule {
+    /// Faces in a batch.
+    pub batch_size: usize,
+    /// Batches in all.
+    pub iterations: u64,
+    /// What the learning rate does over the run.
+    pub decay: Decay,
+    /// Whether half of the faces are mirrored.
+    pub flip: bool,
+}
+
+/// What the learning rate does over the run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Decay {
+    /// It stays (what StarGAN's code effectively does).
+    Constant,
+    /// Constant for the first half, then linear to 0 (what StarGAN's paper says).
+    SecondHalf,
+}
+
+impl Decay {
+    /// The factor of the learning rate for batch number `iteration` (from 0) of `iterations`.
+    pub fn factor(self, iteration: u64, iterations: u64) -> f64 {
+        let rest = iterations.saturating_sub(iteration) as f64;
+        match self {
+            Self::Constant => 1.0,
+            Self::SecondHalf => (rest / (iterations as f64 / 2.0)).min(1.0),
+        }
+    }
+}
+
+/// A named starting point for a training run.
+pub struct Preset {
+    /// Its name on the command line.
+    pub name: &'static str,
+    /// Other names.
+    pub aliases: &'static [&'static str],
+    /// What it is, one sentence.
+    pub about: &'static str,
+    /// Its settings.
+    pub settings: fn() -> (MethodConfig, Schedule),
+}
+
+/// All presets: each method's as published, `-small` for two CPU cores, `-smoke` for a trial of the whole way.
+pub const PRESETS: [Preset; 6] = [
+    Preset {
+        name: "sasn",
+        aliases: &["paper"],
+        about: "the paper to the letter: StarGAN with two self-attention modules and spectral norm, 128 px",
+        settings: || (MethodConfig::Sasn(sasn::Config::paper()), Schedule::paper(2_000_000)),
+    },
+    Preset {
+        name: "sasn-small",
+        aliases: &["small"],
+        about: "sasn at 64 px with half the channels, hinge loss and 1:1 updates, for two CPU cores",
+        settings: || (MethodConfig::Sasn(sasn::Config::small()), Schedule::small()),
+    },
+    Preset {
+        name: "sasn-smoke",
+        aliases: &["smoke"],
+        about: "a tiny sasn that trains for a minute, to try the whole way",
+        settings: || (MethodConfig::Sasn(sasn::Config::smoke()), Schedule::smoke()),
+    },
+    Preset {
+        name: "stargan",
+        aliases: &[],
+        about: "StarGAN as published, 128 px",
+        settings: || (MethodConfig::Stargan(stargan::Config::paper()), Schedule::paper(200_000)),
+    },
+    Preset {
+        name: "stargan-small",
+        aliases: &[],
+        about: "StarGAN at 64 px with half the channels and 1:1 updates, for two CPU cores",
+        settings: || (MethodConfig::Stargan(stargan::Config::small()), Schedule::small()),
+    },
+    Preset {
+        name: "stargan-smoke",
+        aliases: &[],
+        about: "a tiny StarGAN that trains for a minute, to try the whole way",
+        settings: || (MethodConfig::Stargan(stargan::Config::smoke()), Schedule::smoke()),
+    },
+];
+
+impl Schedule {
+    fn paper(iterations: u64) -> Self {
+        Self { batch_size: 16, iterations, decay: Decay::SecondHalf, flip: true }
+    }
+
+    fn small() -> Self {
+        Self { batch_size: 8, iterations: 3_000, decay: Decay::SecondHalf, flip: true }
+    }
+
+    fn smoke() -> Self {
+        Self { batch_size: 4, iterations: 60, decay: Decay::Constant, flip: true }
+    }
+}

@@ -1,0 +1,159 @@
+//! Convolutions and instance norm with PyTorch's names, shapes and initialisation.
+
+use burn::tensor::module::{conv_transpose2d, conv2d};
+use burn::tensor::ops::{ConvOptions, ConvTransposeOptions};
+use burn::tensor::{Device, Tensor, TensorData};
+
+use super::module::{Module, Visitor};
+use crate::base::rng::Rng;
+
+/// Kernel size, stride and zero padding of a square convolution.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Geometry {
+    /// Side of the kernel.
+    pub kernel: usize,
+    /// Step between outputs (between inputs, for a transposed convolution).
+    pub stride: usize,
+    /// Zeros around the input.
+    pub padding: usize,
+}
+
+impl Geometry {
+    /// A kernel side, stride and padding.
+    pub const fn new(kernel: usize, stride: usize, padding: usize) -> Self {
+        Self { kernel, stride, padding }
+    }
+}
+
+/// Convolution, `[batch, in, h, w] -> [batch, out, h', w']`.
+#[derive(Debug, Clone)]
+pub struct Convolution {
+    /// `[out, in, kernel, kernel]`.
+    pub weight: Tensor<4>,
+    /// `[out]`.
+    pub bias: Option<Tensor<1>>,
+    geometry: Geometry,
+}
+
+impl Convolution {
+    /// PyTorch's default initialisation: weights and biases uniform in +-1/sqrt(fan in).
+    pub fn new(
+        [inputs, outputs]: [usize; 2],
+        geometry: Geometry,
+        bias: bool,
+        device: &Device,
+        rng: &mut Rng,
+    ) -> Self {
+        let bound = 1.0 / ((inputs * geometry.kernel * geometry.kernel) as f32).sqrt();
+        let weight = uniform([outputs, inputs, geometry.kernel, geometry.kernel], bound, device, rng);
+        let bias = bias.then(|| uniform([outputs], bound, device, rng));
+        Self { weight, bias, geometry }
+    }
+
+    /// The convolution of `x`.
+    pub fn forward(&self, x: Tensor<4>) -> Tensor<4> {
+        conv2d(x, self.weight.clone(), self.bias.clone(), self.options())
+    }
+
+    /// The convolution without the bias.
+    pub fn forward_unbiased(&self, x: Tensor<4>) -> Tensor<4> {
+        conv2d(x, self.weight.clone(), None, self.options())
+    }
+
+    /// The same convolution without bias and with another weight of this one's shape.
+    pub fn with_weight(&self, weight: Tensor<4>) -> Self {
+        Self { weight, bias: None, geometry: self.geometry }
+    }
+
+    /// The gradient of the outputs, weighted by `gradient`, with respect to the input: a transposed convolution
+    /// with the same weights. Exact where the stride loses no border, as for all layers here.
+    pub fn input_gradient(&self, gradient: Tensor<4>) -> Tensor<4> {
+        let Geometry { stride, padding, .. } = self.geometry;
+        let options = ConvTransposeOptions::new([stride; 2], [padding; 2], [0; 2], [1; 2], 1);
+        conv_transpose2d(gradient, self.weight.clone(), None, options)
+    }
+
+    fn options(&self) -> ConvOptions<2> {
+        ConvOptions::new([self.geometry.stride; 2], [self.geometry.padding; 2], [1; 2], 1)
+    }
+}
+
+impl Module for Convolution {
+    fn visit(&mut self, visitor: &mut Visitor<'_>) {
+        visitor.parameter("weight", &mut self.weight);
+        if let Some(bias) = &mut self.bias {
+            visitor.parameter("bias", bias);
+        }
+    }
+}
+
+/// Transposed convolution without bias, `[batch, in, h, w] -> [batch, out, h', w']`.
+#[derive(Debug, Clone)]
+pub struct TransposedConvolution {
+    /// `[in, out, kernel, kernel]`.
+    pub weight: Tensor<4>,
+    geometry: Geometry,
+}
+
+impl TransposedConvolution {
+    /// PyTorch's default initialisation; its fan in counts the *output* channels, as PyTorch's does.
+    pub fn new([inputs, outputs]: [usize; 2], geometry: Geometry, device: &Device, rng: &mut Rng) -> Self {
+        let bound = 1.0 / ((outputs * geometry.kernel * geometry.kernel) as f32).sqrt();
+        let weight = uniform([inputs, outputs, geometry.kernel, geometry.kernel], bound, device, rng);
+        Self { weight, geometry }
+    }
+
+    /// The transposed convolution of `x`.
+    pub fn forward(&self, x: Tensor<4>) -> Tensor<4> {
+        let Geometry { stride, padding, .. } = self.geometry;
+        let options = ConvTransposeOptions::new([stride; 2], [padding; 2], [0; 2], [1; 2], 1);
+        conv_transpose2d(x, self.weight.clone(), None, options)
+    }
+}
+
+impl Module for TransposedConvolution {
+    fn visit(&mut self, visitor: &mut Visitor<'_>) {
+        visitor.parameter("weight", &mut self.weight);
+    }
+}
+
+/// Instance norm with scale and shift: each channel of each image to mean 0 and variance 1 (biased, eps 1e-5).
+/// It always uses the statistics of the image at hand, in training and after it.
+#[derive(Debug, Clone)]
+pub struct InstanceNorm {
+    /// Scale, `[channels]`, starts at 1.
+    pub weight: Tensor<1>,
+    /// Shift, `[channels]`, starts at 0.
+    pub bias: Tensor<1>,
+}
+
+impl InstanceNorm {
+    /// Scale 1, shift 0.
+    pub fn new(channels: usize, device: &Device) -> Self {
+        Self { weight: Tensor::ones([channels], device), bias: Tensor::zeros([channels], device) }
+    }
+
+    /// Normalises `[batch, channels, height, width]`.
+    pub fn forward(&self, x: Tensor<4>) -> Tensor<4> {
+        let [batch, channels, height, width] = x.dims();
+        let x = x.reshape([batch, channels, height * width]);
+        let centred = x.clone() - x.mean_dim(2);
+        let deviation = (centred.clone() * centred.clone()).mean_dim(2).add_scalar(1e-5).sqrt();
+        let scale = self.weight.clone().reshape([1, channels, 1]) / deviation;
+        let normal = centred * scale + self.bias.clone().reshape([1, channels, 1]);
+        normal.reshape([batch, channels, height, width])
+    }
+}
+
+impl Module for InstanceNorm {
+    fn visit(&mut self, visitor: &mut Visitor<'_>) {
+        visitor.parameter("weight", &mut self.weight);
+        visitor.parameter("bias", &mut self.bias);
+    }
+}
+
+/// Values uniform in +-bound.
+pub fn uniform<const D: usize>(shape: [usize; D], bound: f32, device: &Device, rng: &mut Rng) -> Tensor<D> {
+    let values: Vec<f32> = (0..shape.iter().product()).map(|_| rng.between(-bound, bound)).collect();
+    Tensor::from_data(TensorData::new(values, shape), device)
+}

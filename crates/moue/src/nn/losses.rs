@@ -1,0 +1,67 @@
+//! The losses, each a mean over batch, map, channels and pixels, as a tensor `[1]` that nobody has read yet.
+
+use burn::tensor::Tensor;
+use burn::tensor::activation::{log_sigmoid, log_softmax, relu};
+use serde::{Deserialize, Serialize};
+
+use crate::base::expression::{Expression, one_hot};
+
+/// How the discriminator's real-or-fake logit `a` is judged. What is returned is minimised by its player.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AdversarialLoss {
+    /// The paper's eq. 6 to the letter, p = sigmoid(a): D maximises log p(x) + log(1 - p(G)), G minimises log(1 - p(G)).
+    Saturating,
+    /// As saturating, but G minimises -log p(G), whose gradient does not vanish (Goodfellow et al. 2014).
+    NonSaturating,
+    /// D: max(0, 1 - a(x)) + max(0, 1 + a(G)), G: -a(G) (Lim and Ye 2017).
+    Hinge,
+    /// D: (a(x) - 1)^2 + a(G)^2, G: (a(G) - 1)^2 (Mao et al. 2017).
+    LeastSquares,
+    /// D: -a(x) + a(G) and a gradient penalty, G: -a(G) (Gulrajani et al. 2017).
+    WassersteinGp,
+}
+
+impl AdversarialLoss {
+    /// The discriminator's loss on real images, of their logits.
+    pub fn on_real(self, real: Tensor<4>) -> Tensor<1> {
+        match self {
+            Self::Saturating | Self::NonSaturating => -log_sigmoid(real).mean(),
+            Self::Hinge => relu(-real + 1.0).mean(),
+            Self::LeastSquares => (real - 1.0).square().mean(),
+            Self::WassersteinGp => -real.mean(),
+        }
+    }
+
+    /// The discriminator's loss on synthesised images, of their logits. The loss is the sum of both, not halved.
+    pub fn on_fake(self, fake: Tensor<4>) -> Tensor<1> {
+        match self {
+            Self::Saturating | Self::NonSaturating => -log_sigmoid(-fake).mean(),
+            Self::Hinge => relu(fake + 1.0).mean(),
+            Self::LeastSquares => fake.square().mean(),
+            Self::WassersteinGp => fake.mean(),
+        }
+    }
+
+    /// The generator's loss, of the logits of what it made.
+    pub fn of_generator(self, fake: Tensor<4>) -> Tensor<1> {
+        match self {
+            Self::Saturating => log_sigmoid(-fake).mean(),
+            Self::NonSaturating => -log_sigmoid(fake).mean(),
+            Self::Hinge | Self::WassersteinGp => -fake.mean(),
+            Self::LeastSquares => (fake - 1.0).square().mean(),
+        }
+    }
+}
+
+/// Cross-entropy of the expression logits `[batch, 8]`: -E log D_cls(c | x) (the paper's eqs. 7 and 8).
+pub fn classification(logits: Tensor<2>, expressions: &[Expression]) -> Tensor<1> {
+    let labels = one_hot(expressions, &logits.device().without_autodiff());
+    let batch = expressions.len() as f32;
+    -(log_softmax(logits, 1) * labels).sum() / batch
+}
+
+/// E |x - y|_1, the mean absolute difference of two images of one shape (the paper's eq. 9).
+pub fn mean_absolute_difference(x: Tensor<4>, y: Tensor<4>) -> Tensor<1> {
+    (x - y).abs().mean()
+}

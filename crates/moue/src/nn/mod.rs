@@ -1,0 +1,13 @@
+//! The blocks that methods are built of. They know nothing of files or data sets.
+
+pub mod adam;
+pub mod edit;
+pub mod input_gradient;
+pub mod label_planes;
+pub mod layers;
+pub mod losses;
+pub mod module;
+pub mod player;
+pub mod residual;
+pub mod self_attention;
+pub mod spectral_norm;

@@ -1,0 +1,71 @@
+//! Spectral normalisation of a convolution (Miyato et al. 2018; the paper's eq. 5).
+
+use burn::tensor::{Device, Tensor, TensorData};
+
+use super::layers::Convolution;
+use crate::base::rng::Rng;
+
+/// Power iterations at construction, as torch.nn.utils.parametrizations does. With a cold u and generator updates
+/// before the first of the discriminator, sigma would be near zero or negative and the logits astronomical.
+const WARM_UP: usize = 15;
+
+/// The running estimate of a weight's largest singular value: sigma = u^T W v, W as matrix `[out, in * kh * kw]`.
+#[derive(Debug, Clone)]
+pub struct SpectralNorm {
+    /// Left singular vector, `[out]`.
+    pub u: Tensor<1>,
+    /// Right singular vector, `[in * kh * kw]`.
+    pub v: Tensor<1>,
+}
+
+impl SpectralNorm {
+    /// Starts from a normalised Gaussian u, warmed by 15 power iterations on `weight`.
+    pub fn new(weight: &Tensor<4>, device: &Device, rng: &mut Rng) -> Self {
+        let [outputs, ..] = weight.dims();
+        let columns = weight.shape().num_elements() / outputs;
+        let gaussian: Vec<f32> = (0..outputs).map(|_| rng.normal()).collect();
+        let u = normalise(Tensor::from_data(TensorData::new(gaussian, [outputs]), device));
+        let mut norm = Self { u, v: Tensor::zeros([columns], device) };
+        for _ in 0..WARM_UP {
+            norm.advance(weight);
+        }
+        norm
+    }
+
+    /// One power iteration: v <- W^T u / |W^T u|, then u <- W v / |W v|.
+    pub fn advance(&mut self, weight: &Tensor<4>) {
+        let matrix = matrix(weight);
+        self.v = normalise(product(matrix.clone().transpose(), self.u.clone()));
+        self.u = normalise(product(matrix, self.v.clone()));
+    }
+
+    /// `[1]`: u^T W v. Gradients flow to the weight; u and v are constants.
+    pub fn sigma(&self, weight: &Tensor<4>) -> Tensor<1> {
+        (product(matrix(weight), self.v.clone()) * self.u.clone()).sum()
+    }
+
+    /// The convolution with W / sigma. Dividing the output costs less than dividing the weight, whose gradient is the
+    /// same; the bias comes after it.
+    pub fn convolve(&self, convolution: &Convolution, x: Tensor<4>) -> Tensor<4> {
+        let scale = self.sigma(&convolution.weight).recip().reshape([1, 1, 1, 1]);
+        let y = convolution.forward_unbiased(x) * scale;
+        match &convolution.bias {
+            Some(bias) => y + bias.clone().reshape([1, bias.dims()[0], 1, 1]),
+            None => y,
+        }
+    }
+}
+
+fn matrix(weight: &Tensor<4>) -> Tensor<2> {
+    weight.clone().flatten(1, 3)
+}
+
+fn product(matrix: Tensor<2>, vector: Tensor<1>) -> Tensor<1> {
+    let [rows, _] = matrix.dims();
+    matrix.matmul(vector.unsqueeze_dim(1)).reshape([rows])
+}
+
+fn normalise(vector: Tensor<1>) -> Tensor<1> {
+    let length = (vector.clone() * vector.clone()).sum().sqrt().clamp_min(1e-12);
+    vector / length
+}
