@@ -1,0 +1,11 @@
+//! Folders of labelled faces, from the disk to the batch on the host.
+//!
+//! - [`sources`]: what lies in a folder or manifest, one layout a file: [`Dataset`] and its [`Sample`]s;
+//! - [`verify`]: every image is decoded once, so that a long run does not die of a damaged file.
+
+#[cfg(test)]
+mod fixtures;
+pub mod sources;
+pub mod verify;
+
+pub use sources::{Dataset, Sample};
