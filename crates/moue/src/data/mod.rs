@@ -1,11 +1,14 @@
 //! Folders of labelled faces, from the disk to the batch on the host.
 //!
 //! - [`sources`]: what lies in a folder or manifest, one layout a file: [`Dataset`] and its [`Sample`]s;
-//! - [`verify`]: every image is decoded once, so that a long run does not die of a damaged file.
+//! - [`verify`]: every image is decoded once, so that a long run does not die of a damaged file;
+//! - [`split`]: who is trained on and who is held out.
 
 #[cfg(test)]
 mod fixtures;
 pub mod sources;
+pub mod split;
 pub mod verify;
 
 pub use sources::{Dataset, Sample};
+pub use split::{Identities, Part, Split, SplitBy};
