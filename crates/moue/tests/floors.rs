@@ -1,0 +1,556 @@
+//! The floors of the house: imports go down only, and a few more promises of ARCHITECTURE.md that a compiler
+//! cannot check. Every complaint names file and line.
+//!
+//! The checker reads tokens, not text: comments, strings and characters are gone before a rule looks. It follows
+//! `crate::`, `self::` and `super::` through groups, aliases and inline modules.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::Path;
+
+/// Each module of the library, and the modules it may import beside itself.
+const FLOORS: [(&str, &[&str]); 7] = [
+    ("base", &[]),
+    ("nn", &["base"]),
+    ("methods", &["base", "nn"]),
+    ("metrics", &["base", "nn"]),
+    ("data", &["base"]),
+    ("photo", &["base"]),
+    ("run", &["base", "nn", "methods", "metrics", "data", "photo"]),
+];
+
+/// Names that `run` must not know.
+const METHODS: [&str; 5] = ["sasn", "stargan", "pix2pix", "cyclegan", "attgan"];
+
+/// The only file that names burn's backends.
+const DEVICE_FILE: &str = "crates/moue/src/base/device.rs";
+
+/// The longest file that can be read in one go.
+const MOST_LINES: usize = 500;
+
+// The rules, each from files to complaints.
+
+/// Imports go down only; siblings never. Test modules are not excused.
+fn upward_imports(files: &[Source]) -> Vec<String> {
+    let exported = names_at_the_root(files);
+    let mut complaints = Vec::new();
+    for file in files.iter().filter(|file| !file.modules.is_empty()) {
+        let own = file.modules[0].as_str();
+        let Some((_, below)) = FLOORS.iter().find(|(name, _)| *name == own) else {
+            complaints.push(file.complain(1, format!("module `{own}` has no floor: give it one in FLOORS")));
+            continue;
+        };
+        for mention in &file.mentions {
+            let Some(absolute) = &mention.absolute else { continue };
+            let first = absolute.first().map_or("*", String::as_str);
+            let target = exported.get(first).map_or(first, String::as_str);
+            let path = mention.segments.join("::");
+            if target == own || below.contains(&target) {
+                continue;
+            }
+            let known = FLOORS.iter().any(|(name, _)| *name == target);
+            let problem = if known { "lies above or beside it" } else { "is no module of this library" };
+            let allowed = if below.is_empty() { "nothing".into() } else { below.join(", ") };
+            let text =
+                format!("`{own}` imports `{path}`: `{target}` {problem}; `{own}` may import {allowed}");
+            complaints.push(file.complain(mention.line, text));
+        }
+    }
+    complaints
+}
+
+/// A method knows the blocks and `methods/mod.rs`, not another method. A test may compare two.
+fn methods_that_know_each_other(files: &[Source]) -> Vec<String> {
+    let method = |modules: &[String]| match modules {
+        [first, second, ..] if first == "methods" => Some(second.clone()),
+        _ => None,
+    };
+    let all: BTreeSet<String> = files.iter().filter_map(|file| method(&file.modules)).collect();
+    complaints(files, |file, mention| {
+        let own = method(&file.modules)?;
+        let other = method(mention.absolute.as_deref()?)?;
+        let foreign = !mention.in_test && other != own && all.contains(&other);
+        foreign
+            .then(|| format!("method `{own}` imports method `{other}`: share a block in nn, not a network"))
+    })
+}
+
+/// `methods` never touches files, in its tests neither: goldens live in `tests/`.
+fn methods_that_touch_files(files: &[Source]) -> Vec<String> {
+    let touches = |path: &[String]| {
+        let named = |name: &String| ["File", "OpenOptions", "Path", "PathBuf"].contains(&name.as_str());
+        path.iter().any(named) || has(path, "std", "fs") || (path.len() > 1 && path[0] == "fs")
+    };
+    complaints(files, |file, mention| {
+        let inside = file.modules.first().is_some_and(|first| first == "methods");
+        (inside && touches(&mention.segments))
+            .then(|| format!("`methods` touches files: `{}`", mention.segments.join("::")))
+    })
+}
+
+/// `run` trains, saves and loads whatever there is, and names no method.
+fn methods_named_in_run(files: &[Source]) -> Vec<String> {
+    complaints(files, |file, mention| {
+        let inside = file.modules.first().is_some_and(|first| first == "run") && !mention.in_test;
+        let names_a_method = |segment: &&String| {
+            let word = segment.to_lowercase().replace('_', "");
+            METHODS.iter().any(|method| word.contains(method))
+        };
+        let name = mention.segments.iter().find(names_a_method).filter(|_| inside)?;
+        Some(format!("`run` names a method: `{name}`"))
+    })
+}
+
+/// Backends have names in `base/device.rs` alone, so that another one is a change in one file.
+fn backends_named_elsewhere(files: &[Source]) -> Vec<String> {
+    let names_one = |path: &[String]| {
+        let device = ["flex", "cuda", "wgpu"].iter().any(|name| has(path, "Device", name));
+        device || has(path, "burn", "backend") || path.iter().any(|name| name == "burn_flex")
+    };
+    complaints(files, |file, mention| {
+        let free = file.path == DEVICE_FILE || mention.in_test;
+        (!free && names_one(&mention.segments)).then(|| {
+            format!("a backend is named outside of base/device.rs: `{}`", mention.segments.join("::"))
+        })
+    })
+}
+
+/// No file is longer than a reader's patience.
+fn long_files(files: &[Source]) -> Vec<String> {
+    let long = files.iter().filter(|file| file.lines > MOST_LINES);
+    long.map(|file| file.complain(file.lines, format!("{} lines; at most {MOST_LINES}", file.lines)))
+        .collect()
+}
+
+fn complaints(files: &[Source], rule: impl Fn(&Source, &Mention) -> Option<String>) -> Vec<String> {
+    let of_file = |file: &Source| {
+        let found =
+            file.mentions.iter().filter_map(|m| rule(file, m).map(|text| file.complain(m.line, text)));
+        found.collect::<Vec<_>>()
+    };
+    files.iter().flat_map(of_file).collect()
+}
+
+/// Whether `first::second` occurs in a path.
+fn has(path: &[String], first: &str, second: &str) -> bool {
+    path.windows(2).any(|pair| pair[0] == first && pair[1] == second)
+}
+
+/// What `lib.rs` re-exports, and from which module: `crate::Error` is an import of `base`.
+fn names_at_the_root(files: &[Source]) -> BTreeMap<String, String> {
+    let root = files.iter().filter(|file| file.path.ends_with("moue/src/lib.rs"));
+    let paths = root.flat_map(|file| &file.mentions).map(|mention| {
+        let relative = mention.absolute.as_ref().unwrap_or(&mention.segments);
+        (mention.name.clone(), relative.first().cloned().unwrap_or_default())
+    });
+    paths.filter(|(name, module)| name != module && FLOORS.iter().any(|(floor, _)| floor == module)).collect()
+}
+
+// Reading a file: tokens, then the paths among them.
+
+/// A source file, as the rules see it.
+struct Source {
+    /// From the repository's root, with `/`.
+    path: String,
+    lines: usize,
+    /// Where it sits in its crate: `nn/losses.rs` is `[nn, losses]`, `nn/mod.rs` is `[nn]`.
+    modules: Vec<String>,
+    mentions: Vec<Mention>,
+}
+
+/// A path in the code, `a::b::c`, or one of those that a group `a::{b, c}` stands for.
+struct Mention {
+    line: usize,
+    in_test: bool,
+    segments: Vec<String>,
+    /// What it is called here: the last segment, or the name after `as`.
+    name: String,
+    /// The path from the crate's root, where the code says `crate`, `self` or `super`.
+    absolute: Option<Vec<String>>,
+}
+
+struct Token {
+    text: String,
+    line: usize,
+    in_test: bool,
+}
+
+impl Source {
+    fn read(path: &str, text: &str) -> Self {
+        let inside = path.split_once("/src/").map_or(path, |(_, inside)| inside).trim_end_matches(".rs");
+        let mut modules: Vec<String> = inside.split('/').map(String::from).collect();
+        modules.pop_if(|last| ["mod", "lib", "main"].contains(&last.as_str()));
+        let mut tokens = tokens(text);
+        mark_tests(&mut tokens, modules.last().is_some_and(|last| last == "tests"));
+        let mentions = mentions(&tokens, &modules);
+        Source { path: path.into(), lines: text.lines().count(), modules, mentions }
+    }
+
+    fn complain(&self, line: usize, text: String) -> String {
+        format!("{}:{line}: {text}", self.path)
+    }
+}
+
+/// Identifiers, `::` and single characters; no comments, strings, characters, numbers and lifetimes.
+fn tokens(text: &str) -> Vec<Token> {
+    let chars: Vec<char> = text.chars().collect();
+    let at = |i: usize| chars.get(i).copied().unwrap_or('\0');
+    let is_word = |c: char| c.is_alphanumeric() || c == '_';
+    let (mut tokens, mut line, mut i) = (Vec::new(), 1, 0);
+    while i < chars.len() {
+        let (start, first_line) = (i, line);
+        let mut token = None;
+        match at(i) {
+            '/' if at(i + 1) == '/' => {
+                while i < chars.len() && at(i) != '\n' {
+                    i += 1;
+                }
+            }
+            '/' if at(i + 1) == '*' => {
+                let mut depth = 0;
+                loop {
+                    match (at(i), at(i + 1)) {
+                        ('/', '*') => (depth, i) = (depth + 1, i + 2),
+                        ('*', '/') => (depth, i) = (depth - 1, i + 2),
+                        _ => i += 1,
+                    }
+                    if depth == 0 || i >= chars.len() {
+                        break;
+                    }
+                }
+            }
+            '"' => i = end_of_string(&chars, i),
+            '\'' if at(i + 1) == '\\' || at(i + 2) == '\'' => {
+                i += if at(i + 1) == '\\' { 3 } else { 2 };
+                while i < chars.len() && at(i) != '\'' {
+                    i += 1;
+                }
+                i += 1;
+            }
+            '\'' => i += 1 + chars[i + 1..].iter().take_while(|c| is_word(**c)).count(),
+            ':' if at(i + 1) == ':' => (token, i) = (Some("::".to_string()), i + 2),
+            c if is_word(c) => {
+                i += chars[i..].iter().take_while(|c| is_word(**c)).count();
+                let word: String = chars[start..i].iter().collect();
+                let hashes = chars[i..].iter().take_while(|c| **c == '#').count();
+                if ["r", "br", "cr"].contains(&word.as_str()) && at(i + hashes) == '"' {
+                    i = end_of_raw_string(&chars, i, hashes);
+                } else if word == "r" && hashes == 1 && is_word(at(i + 1)) {
+                    i += 1; // r#name: the name comes next
+                } else {
+                    let string_prefix = at(i) == '"' && ["b", "c"].contains(&word.as_str());
+                    token = Some(word).filter(|_| !string_prefix && !c.is_ascii_digit());
+                }
+            }
+            c => {
+                token = (!c.is_whitespace()).then(|| c.to_string());
+                i += 1;
+            }
+        }
+        line += chars[start..i.min(chars.len())].iter().filter(|c| **c == '\n').count();
+        tokens.extend(token.map(|text| Token { text, line: first_line, in_test: false }));
+    }
+    tokens
+}
+
+fn end_of_string(chars: &[char], quote: usize) -> usize {
+    let mut i = quote + 1;
+    while i < chars.len() && chars[i] != '"' {
+        i += if chars[i] == '\\' { 2 } else { 1 };
+    }
+    i + 1
+}
+
+fn end_of_raw_string(chars: &[char], hash: usize, hashes: usize) -> usize {
+    let end: Vec<char> = std::iter::once('"').chain(std::iter::repeat_n('#', hashes)).collect();
+    let inside = hash + hashes + 1;
+    let length = chars[inside..].windows(end.len()).position(|window| window == end);
+    length.map_or(chars.len(), |length| inside + length + end.len())
+}
+
+/// Marks what `#[cfg(test)]` or `#[cfg(all(test, …))]` stands before, or everything after `#![cfg(test)]`.
+fn mark_tests(tokens: &mut [Token], everything: bool) {
+    let starts = |tokens: &[Token], i: usize, words: &[&str]| {
+        tokens.len() >= i + words.len() && tokens[i..].iter().zip(words).all(|(t, w)| t.text == *w)
+    };
+    for i in 0..tokens.len() {
+        if everything || starts(tokens, i, &["#", "!", "[", "cfg", "(", "test", ")"]) {
+            return tokens[i..].iter_mut().for_each(|token| token.in_test = true);
+        }
+        let attribute = starts(tokens, i, &["#", "[", "cfg", "(", "test", ")", "]"])
+            || starts(tokens, i, &["#", "[", "cfg", "(", "all", "(", "test"]);
+        if !attribute {
+            continue;
+        }
+        let mut depth = 0;
+        for token in &mut tokens[i..] {
+            token.in_test = true;
+            depth += match token.text.as_str() {
+                "(" | "[" | "{" => 1,
+                ")" | "]" | "}" => -1,
+                _ => 0,
+            };
+            let ends = (token.text == ";" || token.text == "}") && depth == 0;
+            if ends || depth < 0 {
+                break;
+            }
+        }
+    }
+}
+
+/// Every path in the code, with groups taken apart.
+fn mentions(tokens: &[Token], modules: &[String]) -> Vec<Mention> {
+    let (mut mentions, mut i) = (Vec::new(), 0);
+    let mut braces: Vec<Option<String>> = Vec::new();
+    while i < tokens.len() {
+        match tokens[i].text.as_str() {
+            "{" => {
+                let named = i >= 2 && tokens[i - 2].text == "mod";
+                braces.push(named.then(|| tokens[i - 1].text.clone()));
+                i += 1;
+            }
+            "}" => {
+                braces.pop();
+                i += 1;
+            }
+            text if is_name(text) => {
+                let here: Vec<String> = modules.iter().chain(braces.iter().flatten()).cloned().collect();
+                i = take_path(tokens, i, &[], &here, &mut mentions);
+            }
+            _ => i += 1,
+        }
+    }
+    mentions
+}
+
+fn is_name(text: &str) -> bool {
+    text.starts_with(|c: char| c.is_alphabetic() || c == '_')
+}
+
+/// Reads one path that continues `prefix`, pushes what it stands for and returns where it ends.
+fn take_path(
+    tokens: &[Token],
+    from: usize,
+    prefix: &[String],
+    here: &[String],
+    out: &mut Vec<Mention>,
+) -> usize {
+    let text = |i: usize| tokens.get(i).map_or("", |token| token.text.as_str());
+    let mut segments = prefix.to_vec();
+    let mut i = from;
+    while is_name(text(i)) || text(i) == "*" {
+        segments.push(text(i).into());
+        i += 1;
+        if text(i) != "::" {
+            break;
+        }
+        i += 1;
+        if text(i) == "{" {
+            i += 1;
+            while i < tokens.len() && text(i) != "}" {
+                let named = is_name(text(i)) || text(i) == "*";
+                i = if named { take_path(tokens, i, &segments, here, out) } else { i + 1 };
+            }
+            return i + 1;
+        }
+    }
+    if segments.len() > 1 {
+        segments.pop_if(|last| last == "self");
+    }
+    let alias = text(i) == "as" && is_name(text(i + 1));
+    let name = if alias { text(i + 1) } else { segments.last().map_or("", String::as_str) }.to_string();
+    let Token { line, in_test, .. } = tokens[from];
+    let absolute = absolute(&segments, here);
+    out.push(Mention { line, in_test, segments, name, absolute });
+    if alias && !prefix.is_empty() { i + 2 } else { i }
+}
+
+/// The path from the crate's root; `None` for one that starts with another name.
+fn absolute(segments: &[String], here: &[String]) -> Option<Vec<String>> {
+    let up = segments.iter().take_while(|segment| *segment == "super").count();
+    let (base, rest) = match segments.first()?.as_str() {
+        "crate" if segments.len() > 1 => (&here[..0], &segments[1..]),
+        "self" if segments.len() > 1 => (here, &segments[1..]),
+        "super" => (&here[..here.len().saturating_sub(up)], &segments[up..]),
+        _ => return None,
+    };
+    Some(base.iter().chain(rest).cloned().collect())
+}
+
+// The house as it stands.
+
+fn collect(root: &Path, folder: &str, files: &mut Vec<Source>) {
+    let Ok(entries) = fs::read_dir(root.join(folder)) else { return };
+    for entry in entries.map(Result::unwrap) {
+        let path = format!("{folder}/{}", entry.file_name().to_string_lossy());
+        if entry.file_type().unwrap().is_dir() {
+            collect(root, &path, files);
+        } else if path.ends_with(".rs") {
+            files.push(Source::read(&path, &fs::read_to_string(entry.path()).unwrap()));
+        }
+    }
+}
+
+fn files_of(folders: &[&str]) -> Vec<Source> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let mut files = Vec::new();
+    folders.iter().for_each(|folder| collect(&root, folder, &mut files));
+    files.sort_by(|a, b| a.path.cmp(&b.path));
+    assert!(!files.is_empty(), "no source file was found");
+    files
+}
+
+fn library() -> Vec<Source> {
+    files_of(&["crates/moue/src"])
+}
+
+#[track_caller]
+fn none(complaints: Vec<String>) {
+    assert!(complaints.is_empty(), "\n{}\n", complaints.join("\n"));
+}
+
+#[test]
+fn imports_go_down_only() {
+    none(upward_imports(&library()));
+}
+
+#[test]
+fn methods_know_no_other_method() {
+    none(methods_that_know_each_other(&library()));
+}
+
+#[test]
+fn methods_never_touch_files() {
+    none(methods_that_touch_files(&library()));
+}
+
+#[test]
+fn run_names_no_method() {
+    none(methods_named_in_run(&library()));
+}
+
+#[test]
+fn backends_are_named_in_one_file() {
+    none(backends_named_elsewhere(&files_of(&["crates/moue/src", "crates/moue-cli/src"])));
+}
+
+#[test]
+fn no_file_is_too_long() {
+    none(long_files(&files_of(&["crates/moue/src", "crates/moue-cli/src"])));
+}
+
+// The checker itself, on made-up files.
+
+/// Runs a rule over files named from `crates/moue/src/`.
+fn check(rule: fn(&[Source]) -> Vec<String>, files: &[(&str, &str)]) -> Vec<String> {
+    let read = |(path, text): &(&str, &str)| Source::read(&format!("crates/moue/src/{path}"), text);
+    rule(&files.iter().map(read).collect::<Vec<_>>())
+}
+
+/// Asserts that there is one complaint, at `place`.
+#[track_caller]
+fn caught(rule: fn(&[Source]) -> Vec<String>, files: &[(&str, &str)], place: &str) {
+    let found = check(rule, files);
+    let start = format!("crates/moue/src/{place}: ");
+    assert!(
+        found.len() == 1 && found[0].starts_with(&start),
+        "expected one complaint at {place}, got {found:?}"
+    );
+}
+
+#[test]
+fn the_checker_catches_imports_that_go_up_or_sideways() {
+    let rule = upward_imports;
+    caught(rule, &[("base/rng.rs", "use std::fmt;\n\nuse crate::nn::losses;\n")], "base/rng.rs:3");
+    caught(rule, &[("nn/losses.rs", "fn f() {\n    crate::methods::sasn::g()\n}\n")], "nn/losses.rs:2");
+    caught(rule, &[("metrics/frechet.rs", "use crate::methods::Method;")], "metrics/frechet.rs:1");
+    caught(rule, &[("data/split.rs", "use crate::{base::rng::Rng,\n photo::align};")], "data/split.rs:2");
+    caught(rule, &[("data/split.rs", "use crate::{base as b, run as r};")], "data/split.rs:1");
+    caught(rule, &[("methods/sasn.rs", "use super::super::run::train;")], "methods/sasn.rs:1");
+    caught(rule, &[("nn/a.rs", "mod tests {\n use super::super::super::run::train;\n}")], "nn/a.rs:2");
+    caught(rule, &[("nn/a.rs", "use crate::*;")], "nn/a.rs:1");
+    caught(rule, &[("web/page.rs", "")], "web/page.rs:1");
+    caught(rule, &[("lib.rs", "pub use run::Trainer;"), ("nn/a.rs", "use crate::Trainer;")], "nn/a.rs:1");
+}
+
+#[test]
+fn the_checker_lets_imports_go_down() {
+    let files = [
+        ("lib.rs", "pub mod base;\npub use base::error::{Error as Fault, Result};\npub use run::train;"),
+        ("base/mod.rs", "pub mod error;\npub use self::error::Error;"),
+        ("base/rng.rs", "//! Used by [`crate::run`].\nuse super::error::Error; // never crate::run"),
+        ("nn/a.rs", "/* crate::run /* nested */ crate::run */ use crate::{Fault, Result, base::rng::Rng};"),
+        (
+            "nn/b.rs",
+            "const A: &str = \"crate::run\\\"\"; const B: &str = r#\"\" crate::run\"#; const C: char = '\"';",
+        ),
+        (
+            "nn/c.rs",
+            "fn f<'a>(x: &'a str) {}\n#[cfg(test)]\nmod tests { use super::*; use super::super::a; }",
+        ),
+        ("methods/sasn.rs", "use crate::nn::{self, a::A}; use super::Method;"),
+        ("run/train.rs", "use crate::{base, data, methods::Method, metrics, nn, photo}; use super::config;"),
+    ];
+    none(check(upward_imports, &files));
+}
+
+#[test]
+fn the_checker_catches_methods_that_know_each_other_or_files() {
+    let other = ("methods/stargan.rs", "pub fn generator() {}");
+    let rule = methods_that_know_each_other;
+    caught(
+        rule,
+        &[other, ("methods/sasn.rs", "use super::{Method, stargan::generator};")],
+        "methods/sasn.rs:1",
+    );
+    caught(rule, &[other, ("methods/sasn.rs", "\nuse crate::methods::stargan;")], "methods/sasn.rs:2");
+    let test = "use super::Method;\n#[cfg(test)]\nmod tests {\n use crate::methods::{sasn, stargan};\n}";
+    let mod_rs = ("methods/mod.rs", "mod sasn; mod stargan; pub use self::stargan::generator;");
+    none(check(rule, &[other, mod_rs, ("methods/sasn.rs", test)]));
+
+    let rule = methods_that_touch_files;
+    for text in
+        ["use std::{fs, io};", "fn f(p: &Path) {}", "fn f() { File::open(p) }", "fn f() { fs::read(p) }"]
+    {
+        caught(rule, &[("methods/sasn.rs", text)], "methods/sasn.rs:1");
+    }
+    none(check(
+        rule,
+        &[("methods/sasn.rs", "// std::fs\nfn f(fs: f32) {}"), ("run/folder.rs", "use std::fs;")],
+    ));
+}
+
+#[test]
+fn the_checker_catches_methods_named_in_run() {
+    let rule = methods_named_in_run;
+    caught(
+        rule,
+        &[("run/train.rs", "use crate::methods::Method;\nfn f() { Method::StarGan }")],
+        "run/train.rs:2",
+    );
+    caught(rule, &[("run/config.rs", "fn sasn_small() {}")], "run/config.rs:1");
+    let allowed = "// sasn\nconst A: &str = \"sasn\";\n#[cfg(test)]\nmod tests { fn sasn() {} }\nfn f() {}";
+    none(check(rule, &[("run/train.rs", allowed), ("methods/mod.rs", "mod sasn;")]));
+    caught(rule, &[("run/train.rs", &format!("{allowed}\nfn sasn() {{}}"))], "run/train.rs:6");
+}
+
+#[test]
+fn the_checker_catches_backends_named_elsewhere() {
+    let rule = backends_named_elsewhere;
+    for text in
+        ["fn f() { Device::flex() }", "use burn::{backend::Flex, tensor::Tensor};", "use burn_flex::Flex;"]
+    {
+        caught(rule, &[("run/train.rs", text)], "run/train.rs:1");
+        none(check(rule, &[("base/device.rs", text)]));
+    }
+    none(check(
+        rule,
+        &[("nn/a.rs", "use burn::tensor::Device;\n#[cfg(test)] mod t { fn f() { Device::flex() } }")],
+    ));
+}
+
+#[test]
+fn the_checker_catches_long_files() {
+    none(check(long_files, &[("nn/a.rs", &"\n".repeat(MOST_LINES))]));
+    caught(long_files, &[("nn/a.rs", &"\n".repeat(MOST_LINES + 1))], "nn/a.rs:501");
+}
