@@ -104,7 +104,9 @@ impl MethodConfig {
     pub fn updates(&self) -> UpdateRatio {
         match self {
             Self::Sasn(config) => config.updates,
-            Self::Stargan(config) => config.updates,
+            Self::Stargan(config) => {
+                UpdateRatio { generator: 1, discriminator: config.discriminator_updates }
+            }
         }
     }
 
@@ -134,9 +136,10 @@ impl MethodConfig {
     }
 
     fn check(&self) -> Result<()> {
-        let (size, layers, UpdateRatio { generator, discriminator }) = match self {
-            Self::Sasn(config) => (config.image_size, config.discriminator_layers, config.updates),
-            Self::Stargan(config) => (config.image_size, config.discriminator_layers, config.updates),
+        let (size, UpdateRatio { generator, discriminator }) = (self.image_size(), self.updates());
+        let layers = match self {
+            Self::Sasn(config) => config.discriminator_layers,
+            Self::Stargan(config) => config.discriminator_layers,
         };
         let halvings = 1usize.checked_shl(layers as u32).unwrap_or(0);
         if size < 8 || size % 4 != 0 || halvings == 0 || size % halvings != 0 || size > 4096 {

@@ -11,7 +11,7 @@
 //! once before each update of the discriminator.
 
 use burn::tensor::activation::{leaky_relu, relu};
-use burn::tensor::{Device, Tensor, TensorData};
+use burn::tensor::{Device, Tensor};
 use serde::{Deserialize, Serialize};
 
 use super::{Game, Losses, Rates, Translator, UpdateRatio};
@@ -20,7 +20,7 @@ use crate::base::faces::Batch;
 use crate::base::rng::Rng;
 use crate::nn::adam::AdamConfig;
 use crate::nn::edit::Edit;
-use crate::nn::input_gradient::{gradient_penalty, input_gradient};
+use crate::nn::input_gradient::{gradient_penalty, input_gradient, mix, mixing_weights};
 use crate::nn::label_planes::with_label_planes;
 use crate::nn::layers::{Convolution, Geometry, InstanceNorm, TransposedConvolution};
 use crate::nn::losses::{AdversarialLoss, classification, mean_absolute_difference};
@@ -456,8 +456,7 @@ impl Sasn {
             + on_fake.clone()
             + classification.clone() * self.config.lambda_classification;
         let penalty = (self.config.adversarial_loss == AdversarialLoss::WassersteinGp).then(|| {
-            let between = alpha.clone() * x.clone() + (-alpha + 1.0) * fake;
-            gradient_penalty(discriminator.input_gradient(between))
+            gradient_penalty(discriminator.input_gradient(mix(x.clone(), fake, alpha)))
         });
         if let Some(penalty) = &penalty {
             total = total + penalty.clone() * self.config.lambda_gradient_penalty;
@@ -466,7 +465,7 @@ impl Sasn {
     }
 
     /// Eq. 11: one step of the generator.
-    fn update_generator(&mut self, batch: &Batch, learning_rate: f64) -> Losses {
+    pub fn update_generator(&mut self, batch: &Batch, learning_rate: f64) -> Losses {
         let network = tracked(&self.generator.network);
         let pass = self.generator_pass(&network, batch);
         let losses = [
@@ -480,11 +479,9 @@ impl Sasn {
     }
 
     /// Eq. 10: one power iteration, then one step of the discriminator, with fresh fakes.
-    fn update_discriminator(&mut self, batch: &Batch, learning_rate: f64, rng: &mut Rng) -> Losses {
+    pub fn update_discriminator(&mut self, batch: &Batch, learning_rate: f64, rng: &mut Rng) -> Losses {
         self.discriminator.network.advance();
-        let count = batch.targets.len();
-        let alpha: Vec<f32> = (0..count).map(|_| rng.uniform()).collect();
-        let alpha = Tensor::from_data(TensorData::new(alpha, [count, 1, 1, 1]), &batch.source.images.device());
+        let alpha = mixing_weights(&batch.source.images, rng);
         let network = tracked(&self.discriminator.network);
         let pass = self.discriminator_pass(&network, batch, alpha);
         let mut losses: Losses = vec![

@@ -5,10 +5,11 @@
 //! as constants. Written so, one ordinary backward pass gives the penalty's gradient with respect to the weights,
 //! as double backward would (equal to 2e-6 against PyTorch's).
 
-use burn::tensor::Tensor;
+use burn::tensor::{Tensor, TensorData};
 use burn::tensor::activation::leaky_relu;
 
 use super::layers::Convolution;
+use crate::base::rng::Rng;
 
 /// The gradient of the sum of `source_head`'s outputs with respect to `x`, shaped like `x`, for a discriminator of
 /// leaky convolutions (Gulrajani et al. 2017 take it at points between real and synthesised images).
@@ -40,4 +41,16 @@ pub fn gradient_penalty(gradient: Tensor<4>) -> Tensor<1> {
     let rows: Tensor<2> = gradient.flatten(1, 3);
     let length = rows.square().sum_dim(1).sqrt();
     (length - 1.0).square().mean()
+}
+
+/// A uniform number for each image of `x`, `[batch, 1, 1, 1]` in 0..1.
+pub fn mixing_weights(x: &Tensor<4>, rng: &mut Rng) -> Tensor<4> {
+    let [batch, ..] = x.dims();
+    let alpha: Vec<f32> = (0..batch).map(|_| rng.uniform()).collect();
+    Tensor::from_data(TensorData::new(alpha, [batch, 1, 1, 1]), &x.device())
+}
+
+/// The point `alpha real + (1 - alpha) fake` for each image.
+pub fn mix(real: Tensor<4>, fake: Tensor<4>, alpha: Tensor<4>) -> Tensor<4> {
+    alpha.clone() * real + (-alpha + 1.0) * fake
 }
