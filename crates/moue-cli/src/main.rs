@@ -1,1 +1,36 @@
-fn main() {}
+//! `moue`: the same face with another expression.
+
+mod args;
+mod commands;
+mod terminal;
+
+use std::process::ExitCode;
+
+use args::{Arguments, Command};
+use clap::{CommandFactory, Parser};
+
+/// Training allocates and frees the same large buffers again and again, which this allocator keeps at hand.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    let Arguments { command, quiet } = Arguments::parse();
+    let result = match command {
+        Command::Translate(arguments) => commands::translate::run(arguments, quiet),
+        Command::Train(arguments) => commands::train::run(arguments, quiet),
+        Command::Export(arguments) => commands::weights::export(&arguments, quiet),
+        Command::Import(arguments) => commands::weights::import(&arguments, quiet),
+        Command::Info(arguments) => commands::weights::info(&arguments),
+        Command::Completions { shell } => {
+            clap_complete::generate(shell, &mut Arguments::command(), "moue", &mut std::io::stdout());
+            Ok(())
+        }
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            terminal::print_error(&error);
+            ExitCode::FAILURE
+        }
+    }
+}

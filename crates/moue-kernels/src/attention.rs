@@ -105,11 +105,15 @@ impl<B: Operations, C: CheckpointStrategy> Operations for Autodiff<B, C> {
         impl<B: Backend> Backward<B, 3> for Attention {
             type State = [NodeId; 3];
 
-            fn backward(self, ops: Ops<[NodeId; 3], 3>, grads: &mut Gradients, checkpointer: &mut Checkpointer) {
+            fn backward(
+                self,
+                ops: Ops<[NodeId; 3], 3>,
+                grads: &mut Gradients,
+                checkpointer: &mut Checkpointer,
+            ) {
                 let output = grads.consume::<B>(&ops.node);
-                let [query, key, value] = ops
-                    .state
-                    .map(|id| checkpointer.retrieve_node_output::<FloatTensor<B>>(id));
+                let [query, key, value] =
+                    ops.state.map(|id| checkpointer.retrieve_node_output::<FloatTensor<B>>(id));
                 let gradients = backward::<B>(query, key, value, output);
                 for (parent, gradient) in ops.parents.into_iter().zip(gradients) {
                     if let Some(node) = parent {
@@ -123,12 +127,18 @@ impl<B: Operations, C: CheckpointStrategy> Operations for Autodiff<B, C> {
         match Attention.prepare::<C>(nodes).compute_bound().stateful() {
             OpsKind::Tracked(mut prepared) => {
                 let state = [&query, &key, &value].map(|tensor| prepared.checkpoint(tensor));
-                let output = B::position_attention(query.into_primitive(), key.into_primitive(), value.into_primitive());
+                let output = B::position_attention(
+                    query.into_primitive(),
+                    key.into_primitive(),
+                    value.into_primitive(),
+                );
                 prepared.finish(state, output)
             }
-            OpsKind::UnTracked(prepared) => {
-                prepared.finish(B::position_attention(query.into_primitive(), key.into_primitive(), value.into_primitive()))
-            }
+            OpsKind::UnTracked(prepared) => prepared.finish(B::position_attention(
+                query.into_primitive(),
+                key.into_primitive(),
+                value.into_primitive(),
+            )),
         }
     }
 }
@@ -141,8 +151,15 @@ mod tests {
     fn tiles_cover_every_position_once_and_stay_small() {
         for (batch, positions) in [(1, 1), (16, 4096), (3, 1000), (1, 65536)] {
             let tiles: Vec<_> = tiles(&Shape::from([batch, 8, positions])).collect();
-            assert_eq!(tiles.iter().flat_map(Clone::clone).collect::<Vec<_>>(), (0..positions).collect::<Vec<_>>());
-            assert!(tiles.iter().all(|tile| tile.len() * batch * positions * 4 <= TILE_BYTES.max(batch * positions * 4)));
+            assert_eq!(
+                tiles.iter().flat_map(Clone::clone).collect::<Vec<_>>(),
+                (0..positions).collect::<Vec<_>>()
+            );
+            assert!(
+                tiles
+                    .iter()
+                    .all(|tile| tile.len() * batch * positions * 4 <= TILE_BYTES.max(batch * positions * 4))
+            );
         }
     }
 }

@@ -11,10 +11,10 @@ mod golden {
 use burn::tensor::{Device, Tensor};
 use golden::file::{Agreement, Golden};
 use moue::base::faces::{Batch, Faces};
+use moue::base::rng::Rng;
 use moue::methods::sasn::{self, Sasn, SourceHead};
 use moue::methods::stargan::{self, Stargan};
 use moue::methods::{Game, Rates, UpdateRatio};
-use moue::base::rng::Rng;
 use moue::nn::adam::AdamConfig;
 use moue::nn::layers::{Convolution, Geometry};
 use moue::nn::losses::AdversarialLoss;
@@ -49,7 +49,8 @@ fn spectral_norm() {
     let x: Tensor<4> = golden.tensor("x", &device);
     let weight: Tensor<4> = golden.tensor("weight_orig", &device);
     let [outputs, inputs, kernel, _] = weight.dims();
-    let mut convolution = Convolution::new([inputs, outputs], Geometry::new(kernel, 2, 1), true, &device, &mut rng);
+    let mut convolution =
+        Convolution::new([inputs, outputs], Geometry::new(kernel, 2, 1), true, &device, &mut rng);
     convolution.weight = weight.clone();
     convolution.bias = Some(golden.tensor("bias", &device));
     let mut norm = SpectralNorm { u: golden.tensor("u0", &device), v: golden.tensor("v0", &device) };

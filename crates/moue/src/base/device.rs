@@ -1,6 +1,6 @@
 //! Where tensors live. The only place that names burn's backends.
 
-use burn::tensor::Device;
+pub use burn::tensor::Device;
 
 use super::error::{Error, Result};
 
@@ -34,11 +34,12 @@ fn gpu() -> Option<Device> {
 #[cfg(feature = "cuda")]
 fn cuda(name: &str) -> Result<Device> {
     let index = name.strip_prefix("cuda:").unwrap_or("0");
-    let index: usize = index.parse().map_err(|_| {
-        Error::device(format!("'{name}' does not name a GPU"), "write cuda:0, cuda:1, …")
-    })?;
+    let index: usize = index
+        .parse()
+        .map_err(|_| Error::device(format!("'{name}' does not name a GPU"), "write cuda:0, cuda:1, …"))?;
     // Without a driver the runtime panics deep inside: look for it first.
-    let driver = ["/dev/nvidiactl", "/proc/driver/nvidia/version"].iter().any(|p| std::path::Path::new(p).exists());
+    let driver =
+        ["/dev/nvidiactl", "/proc/driver/nvidia/version"].iter().any(|p| std::path::Path::new(p).exists());
     if !driver {
         return Err(Error::device("no NVIDIA driver was found", "install it, or use --device cpu"));
     }

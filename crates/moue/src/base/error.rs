@@ -93,9 +93,13 @@ impl Error {
                 _ => None,
             },
             Error::Write { source, .. } => match source.kind() {
-                StorageFull => Some("free some space or name another folder with --out; what was written before is intact"),
+                StorageFull => Some(
+                    "free some space or name another folder with --out; what was written before is intact",
+                ),
                 PermissionDenied | ReadOnlyFilesystem => Some("name a folder you may write to with --out"),
-                NotFound => Some("the folder was removed meanwhile, or part of the path is a file; name another with --out"),
+                NotFound => Some(
+                    "the folder was removed meanwhile, or part of the path is a file; name another with --out",
+                ),
                 _ => None,
             },
             Error::Image { .. } => Some("replace or remove the file; PNG, JPEG, WebP, TIFF and BMP are read"),

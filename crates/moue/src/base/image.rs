@@ -31,14 +31,17 @@ pub fn has_image_extension(path: &Path) -> bool {
 /// format, or would take over 512 MiB in memory.
 pub fn read(path: &Path) -> Result<RgbImage> {
     let file = File::open(path).map_err(Error::read(path))?;
-    let mut reader = ImageReader::new(BufReader::new(file)).with_guessed_format().map_err(Error::read(path))?;
+    let mut reader =
+        ImageReader::new(BufReader::new(file)).with_guessed_format().map_err(Error::read(path))?;
     if reader.format().is_none() {
         return Err(Error::image(path, "this is no image that can be read"));
     }
     let mut limits = image::Limits::default();
     limits.max_alloc = Some(MEMORY_LIMIT);
     reader.limits(limits);
-    let decoded = reader.decode().map_err(|e| Error::image(path, format!("the image is damaged or too large ({e})")))?;
+    let decoded = reader
+        .decode()
+        .map_err(|e| Error::image(path, format!("the image is damaged or too large ({e})")))?;
     Ok(decoded.into_rgb8())
 }
 
@@ -141,7 +144,8 @@ mod tests {
 
     #[test]
     fn bytes_survive_the_way_through_a_tensor() {
-        let images = [ramp(13, 9), RgbImage::from_fn(13, 9, |x, y| Rgb([(x * 19) as u8, 255, (y * 28) as u8]))];
+        let images =
+            [ramp(13, 9), RgbImage::from_fn(13, 9, |x, y| Rgb([(x * 19) as u8, 255, (y * 28) as u8]))];
         assert_eq!(from_tensor(to_tensor(&images, &Device::flex())), images);
     }
 
@@ -157,7 +161,9 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let mut bytes = Vec::new();
         encode_png(&ramp(40, 40), &mut bytes).unwrap();
-        for (name, content) in [("cut.png", &bytes[..bytes.len() / 2]), ("empty.png", &[]), ("text.png", b"no image")] {
+        for (name, content) in
+            [("cut.png", &bytes[..bytes.len() / 2]), ("empty.png", &[]), ("text.png", b"no image")]
+        {
             let path = folder.path().join(name);
             std::fs::write(&path, content).unwrap();
             assert!(read(&path).unwrap_err().to_string().contains(name));

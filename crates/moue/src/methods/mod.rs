@@ -6,6 +6,8 @@
 pub mod sasn;
 pub mod stargan;
 
+use std::collections::BTreeMap;
+
 use burn::tensor::{Device, Tensor};
 use serde::{Deserialize, Serialize};
 
@@ -133,6 +135,14 @@ impl MethodConfig {
             Self::Sasn(config) => Box::new(sasn::Generator::new(config, device, &mut rng)),
             Self::Stargan(config) => Box::new(stargan::Generator::new(config, device, &mut rng)),
         })
+    }
+
+    /// The method and settings of a public PyTorch implementation's generator, from its state dict's names and shapes.
+    ///
+    /// # Errors
+    /// What keeps it from being one that is known, in words.
+    pub fn recognise(shapes: &BTreeMap<&str, &[usize]>, image_size: usize) -> Result<Self, String> {
+        stargan::Config::of_state_dict(shapes, image_size).map(Self::Stargan)
     }
 
     fn check(&self) -> Result<()> {

@@ -161,8 +161,7 @@ impl Generator {
     pub fn new(config: &Config, device: &Device, rng: &mut Rng) -> Self {
         let c = config.channels;
         let (wide, halving) = (Geometry::new(7, 1, 3), Geometry::new(4, 2, 1));
-        let mut convolution =
-            |channels, geometry| Convolution::new(channels, geometry, false, device, rng);
+        let mut convolution = |channels, geometry| Convolution::new(channels, geometry, false, device, rng);
         let stem = convolution([3 + Expression::COUNT, c], wide);
         let downs = [convolution([c, 2 * c], halving), convolution([2 * c, 4 * c], halving)];
         let residual = (0..config.residual_blocks).map(|_| ResidualBlock::new(4 * c, device, rng)).collect();
@@ -289,7 +288,8 @@ impl Discriminator {
         let mut discriminator = Self { convolutions, source, expression, norms: Vec::new() };
         if config.spectral_norm {
             let weights = discriminator.layers().map(|layer| layer.weight.clone()).collect::<Vec<_>>();
-            discriminator.norms = weights.iter().map(|weight| SpectralNorm::new(weight, device, rng)).collect();
+            discriminator.norms =
+                weights.iter().map(|weight| SpectralNorm::new(weight, device, rng)).collect();
         }
         discriminator
     }
@@ -441,7 +441,12 @@ impl Sasn {
 
     /// L_D and its parts for a discriminator, against the generator as it is. `alpha`, `[b, 1, 1, 1]` in 0..1, says
     /// where between real and fake the gradient penalty looks.
-    pub fn discriminator_pass(&self, discriminator: &Discriminator, batch: &Batch, alpha: Tensor<4>) -> DiscriminatorPass {
+    pub fn discriminator_pass(
+        &self,
+        discriminator: &Discriminator,
+        batch: &Batch,
+        alpha: Tensor<4>,
+    ) -> DiscriminatorPass {
         let x = &batch.source.images;
         let count = batch.targets.len();
         let fake = self.generator.network.forward(x.clone(), &batch.targets);
@@ -452,12 +457,10 @@ impl Sasn {
         let on_real = self.config.adversarial_loss.on_real(real.source.clone());
         let on_fake = self.config.adversarial_loss.on_fake(fakes);
         let classification = classification(real.expression.clone(), &batch.source.expressions);
-        let mut total = on_real.clone()
-            + on_fake.clone()
-            + classification.clone() * self.config.lambda_classification;
-        let penalty = (self.config.adversarial_loss == AdversarialLoss::WassersteinGp).then(|| {
-            gradient_penalty(discriminator.input_gradient(mix(x.clone(), fake, alpha)))
-        });
+        let mut total =
+            on_real.clone() + on_fake.clone() + classification.clone() * self.config.lambda_classification;
+        let penalty = (self.config.adversarial_loss == AdversarialLoss::WassersteinGp)
+            .then(|| gradient_penalty(discriminator.input_gradient(mix(x.clone(), fake, alpha))));
         if let Some(penalty) = &penalty {
             total = total + penalty.clone() * self.config.lambda_gradient_penalty;
         }
@@ -488,7 +491,8 @@ impl Sasn {
             ("discriminator.adversarial".into(), (pass.on_real + pass.on_fake).detach()),
             ("discriminator.classification".into(), pass.classification.detach()),
         ];
-        losses.extend(pass.penalty.map(|penalty| ("discriminator.gradient_penalty".into(), penalty.detach())));
+        losses
+            .extend(pass.penalty.map(|penalty| ("discriminator.gradient_penalty".into(), penalty.detach())));
         self.discriminator.update(network, pass.total, learning_rate);
         losses
     }

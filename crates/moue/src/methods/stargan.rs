@@ -4,6 +4,8 @@
 //! Deviations from the reference: none in the networks and losses. Its paper lets the learning rate fall linearly in
 //! the second half of training (`decay = "second_half"`); its code effectively never does (`decay = "constant"`).
 
+use std::collections::BTreeMap;
+
 use burn::tensor::activation::{leaky_relu, relu};
 use burn::tensor::{Device, Tensor};
 use serde::{Deserialize, Serialize};
@@ -96,6 +98,27 @@ impl Config {
     }
 }
 
+impl Config {
+    /// The settings of a generator of the reference implementation, from its state dict's names and shapes.
+    ///
+    /// # Errors
+    /// What keeps it from being one that works here, in words.
+    pub fn of_state_dict(shapes: &BTreeMap<&str, &[usize]>, image_size: usize) -> Result<Self, String> {
+        let Some(&&[channels, inputs, 7, 7]) = shapes.get("main.0.weight") else {
+            return Err("no generator of StarGAN: it has no main.0.weight of 7 by 7".to_string());
+        };
+        let labels = inputs.saturating_sub(3);
+        if labels != Expression::COUNT {
+            return Err(format!(
+                "the generator knows {labels} labels, not the {} expressions",
+                Expression::COUNT
+            ));
+        }
+        let residual_blocks = shapes.keys().filter(|name| name.ends_with(".main.0.weight")).count();
+        Ok(Self { image_size, channels, residual_blocks, ..Self::paper() })
+    }
+}
+
 /// G(x, c).
 #[derive(Debug, Clone)]
 pub struct Generator {
@@ -113,14 +136,12 @@ impl Generator {
         let (wide, halving) = (Geometry::new(7, 1, 3), Geometry::new(4, 2, 1));
         let norm = |channels| InstanceNorm::new(channels, device);
         let stem = Convolution::new([3 + Expression::COUNT, c], wide, false, device, rng);
-        let mut down = |[from, to]: [usize; 2]| {
-            (Convolution::new([from, to], halving, false, device, rng), norm(to))
-        };
+        let mut down =
+            |[from, to]: [usize; 2]| (Convolution::new([from, to], halving, false, device, rng), norm(to));
         let downs = vec![down([c, 2 * c]), down([2 * c, 4 * c])];
         let residual = (0..config.residual_blocks).map(|_| ResidualBlock::new(4 * c, device, rng)).collect();
-        let mut up = |[from, to]: [usize; 2]| {
-            (TransposedConvolution::new([from, to], halving, device, rng), norm(to))
-        };
+        let mut up =
+            |[from, to]: [usize; 2]| (TransposedConvolution::new([from, to], halving, device, rng), norm(to));
         let ups = vec![up([4 * c, 2 * c]), up([2 * c, c])];
         let head = Convolution::new([c, 3], wide, false, device, rng);
         Self { stem: (stem, norm(c)), downs, residual, ups, head }
@@ -298,13 +319,19 @@ impl Stargan {
 
     /// L_D and its parts for a discriminator, against the generator as it is. `alpha`, `[b, 1, 1, 1]` in 0..1, says
     /// where between real and fake the gradient penalty looks.
-    pub fn discriminator_pass(&self, discriminator: &Discriminator, batch: &Batch, alpha: Tensor<4>) -> DiscriminatorPass {
+    pub fn discriminator_pass(
+        &self,
+        discriminator: &Discriminator,
+        batch: &Batch,
+        alpha: Tensor<4>,
+    ) -> DiscriminatorPass {
         let x = &batch.source.images;
         let count = batch.targets.len();
         let fake = self.generator.network.forward(x.clone(), &batch.targets);
         // Real and fake in one pass: no layer mixes the images of a batch.
         let (source, expression) = discriminator.forward(Tensor::cat(vec![x.clone(), fake.clone()], 0));
-        let [real_source, fake_source] = [0..count, count..2 * count].map(|half| source.clone().slice_dim(0, half));
+        let [real_source, fake_source] =
+            [0..count, count..2 * count].map(|half| source.clone().slice_dim(0, half));
         let real_expression = expression.slice_dim(0, 0..count);
         let on_real = LOSS.on_real(real_source.clone());
         let on_fake = LOSS.on_fake(fake_source.clone());

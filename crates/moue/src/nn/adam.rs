@@ -74,8 +74,7 @@ impl Adam {
                 let shape = tensor.shape();
                 let [parameter, mean, square] =
                     [tensor.take(), take(&mut moments.mean), take(&mut moments.square)];
-                let [parameter, mean, square] =
-                    moue_kernels::adam(parameter, gradient, mean, square, step);
+                let [parameter, mean, square] = moue_kernels::adam(parameter, gradient, mean, square, step);
                 tensor.put(parameter, &shape);
                 (moments.mean, moments.square) = (mean, square);
             }

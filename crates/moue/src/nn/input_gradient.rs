@@ -5,8 +5,8 @@
 //! as constants. Written so, one ordinary backward pass gives the penalty's gradient with respect to the weights,
 //! as double backward would (equal to 2e-6 against PyTorch's).
 
-use burn::tensor::{Tensor, TensorData};
 use burn::tensor::activation::leaky_relu;
+use burn::tensor::{Tensor, TensorData};
 
 use super::layers::Convolution;
 use crate::base::rng::Rng;

@@ -17,8 +17,7 @@ pub struct ResidualBlock {
 impl ResidualBlock {
     /// A block of as many channels in as out.
     pub fn new(channels: usize, device: &Device, rng: &mut Rng) -> Self {
-        let mut convolution =
-            || Convolution::new([channels; 2], Geometry::new(3, 1, 1), false, device, rng);
+        let mut convolution = || Convolution::new([channels; 2], Geometry::new(3, 1, 1), false, device, rng);
         let convolutions = [convolution(), convolution()];
         Self { convolutions, norms: [(); 2].map(|()| InstanceNorm::new(channels, device)) }
     }

@@ -1,0 +1,158 @@
+//! A run's folder: `run.toml, split.toml, events.jsonl, samples/, checkpoints/step-001000/`.
+
+use std::fs::{self, File, TryLockError};
+use std::path::{Path, PathBuf};
+
+use super::config::RunConfig;
+use crate::base::error::{Error, Result};
+use crate::base::file::{Disk, create_folder, write_whole};
+
+/// An open run folder. No other process can train in it meanwhile.
+#[derive(Debug)]
+pub struct RunFolder {
+    path: PathBuf,
+    _lock: File,
+}
+
+impl RunFolder {
+    /// Makes a new run in `path`, which is absent or empty, and writes `run.toml`.
+    ///
+    /// # Errors
+    /// [`Error::Weights`] when something is there already, [`Error::Write`] when it cannot be written.
+    pub fn create(path: &Path, config: &RunConfig, disk: &dyn Disk) -> Result<Self> {
+        create_folder(path)?;
+        let mut entries = fs::read_dir(path).map_err(Error::read(path))?;
+        if entries.next().is_some() {
+            let hint = if path.join("run.toml").exists() {
+                format!(
+                    "go on with it by `moue train --resume {}`, or name a new folder with --out",
+                    path.display()
+                )
+            } else {
+                "name a new or empty folder with --out".to_string()
+            };
+            return Err(Error::weights(path, "the folder is not empty", hint));
+        }
+        let folder = Self::lock(path)?;
+        write_whole(disk, &folder.config_path(), |output| output.write_all(config.to_toml().as_bytes()))?;
+        create_folder(&folder.samples())?;
+        create_folder(&folder.checkpoints())?;
+        Ok(folder)
+    }
+
+    /// Opens a run to go on with it.
+    ///
+    /// # Errors
+    /// [`Error::Weights`] when it is no run's folder or another process trains in it.
+    pub fn open(path: &Path) -> Result<(Self, RunConfig)> {
+        let config = read_config(path)?;
+        let folder = Self::lock(path)?;
+        create_folder(&folder.samples())?;
+        create_folder(&folder.checkpoints())?;
+        Ok((folder, config))
+    }
+
+    fn lock(path: &Path) -> Result<Self> {
+        let lock_path = path.join("run.lock");
+        let lock = File::create(&lock_path).map_err(Error::write(&lock_path))?;
+        match lock.try_lock() {
+            Ok(()) => Ok(Self { path: path.to_path_buf(), _lock: lock }),
+            Err(TryLockError::WouldBlock) => Err(Error::weights(
+                path,
+                "another process is training in this folder",
+                "wait for it, stop it, or name another folder with --out",
+            )),
+            Err(TryLockError::Error(error)) => Err(Error::write(lock_path)(error)),
+        }
+    }
+
+    /// The folder itself.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// `run.toml`.
+    pub fn config_path(&self) -> PathBuf {
+        self.path.join("run.toml")
+    }
+
+    /// `split.toml`: who is trained on and who is held out.
+    pub fn split(&self) -> PathBuf {
+        self.path.join("split.toml")
+    }
+
+    /// `events.jsonl`: what happened, an object a line.
+    pub fn events(&self) -> PathBuf {
+        self.path.join("events.jsonl")
+    }
+
+    /// `samples/`.
+    pub fn samples(&self) -> PathBuf {
+        self.path.join("samples")
+    }
+
+    /// `checkpoints/`.
+    pub fn checkpoints(&self) -> PathBuf {
+        checkpoints_of(&self.path)
+    }
+}
+
+/// Where a run keeps its checkpoints.
+pub fn checkpoints_of(run: &Path) -> PathBuf {
+    run.join("checkpoints")
+}
+
+/// The configuration of the run in `path`.
+///
+/// # Errors
+/// [`Error::Weights`] when it is no run's folder, [`Error::Read`] when there is none.
+pub fn read_config(path: &Path) -> Result<RunConfig> {
+    fs::metadata(path).map_err(Error::read(path))?;
+    let file = path.join("run.toml");
+    if !file.exists() {
+        let hint = "name the folder that `moue train` made: it holds run.toml and checkpoints/";
+        return Err(Error::weights(path, "this is no run's folder", hint));
+    }
+    RunConfig::read(&file)
+}
+
+/// The next free `parent/NNNN-METHOD-DATA-SIZE`.
+///
+/// # Errors
+/// [`Error::Read`] when `parent` exists and cannot be listed.
+pub fn next_path(parent: &Path, config: &RunConfig) -> Result<PathBuf> {
+    let number_of = |name: &str| name.split('-').next().and_then(|digits| digits.parse::<u32>().ok());
+    let mut last = 0;
+    if parent.exists() {
+        for entry in fs::read_dir(parent).map_err(Error::read(parent))? {
+            let entry = entry.map_err(Error::read(parent))?;
+            last = last.max(number_of(&entry.file_name().to_string_lossy()).unwrap_or(0));
+        }
+    }
+    let data: String = config.data.name.chars().map(|c| if c.is_alphanumeric() { c } else { '_' }).collect();
+    let name = format!("{:04}-{}-{data}-{}", last + 1, config.preset, config.method.image_size());
+    Ok(parent.join(name))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::file::FileSystem;
+
+    #[test]
+    fn a_folder_in_use_is_refused_with_the_remedy() {
+        let parent = tempfile::tempdir().unwrap();
+        let config = RunConfig::of_preset("smoke").unwrap();
+        let path = next_path(parent.path(), &config).unwrap();
+        assert!(path.ends_with("0001-sasn-smoke--32"), "{}", path.display());
+        let folder = RunFolder::create(&path, &config, &FileSystem).unwrap();
+        let error = RunFolder::create(&path, &config, &FileSystem).unwrap_err();
+        assert!(error.hint().unwrap().contains("--resume"), "{error}");
+        let error = RunFolder::open(&path).unwrap_err();
+        assert!(error.to_string().contains("another process"), "{error}");
+        drop(folder);
+        assert_eq!(RunFolder::open(&path).unwrap().1, config);
+        assert!(next_path(parent.path(), &config).unwrap().ends_with("0002-sasn-smoke--32"));
+        assert!(RunFolder::open(parent.path()).unwrap_err().hint().unwrap().contains("run.toml"));
+    }
+}

@@ -1,0 +1,171 @@
+//! A trained translator with what is known of it, from a run, a checkpoint, a file or the program itself.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+
+use burn::tensor::Device;
+use serde::{Deserialize, Serialize};
+
+use super::checkpoint;
+use super::exchange::{Precision, Tensors};
+use super::folder::{checkpoints_of, read_config};
+use crate::base::error::{Error, Result};
+use crate::base::file::{Disk, write_whole};
+use crate::methods::{MethodConfig, Translator};
+
+/// Which of a player's weights are used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Weights {
+    /// The exponential moving average over training.
+    Average,
+    /// The weights as training left them.
+    Raw,
+}
+
+impl Weights {
+    fn part(self) -> &'static str {
+        match self {
+            Self::Average => "average",
+            Self::Raw => "weights",
+        }
+    }
+}
+
+/// What a model file says of itself.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Card {
+    /// Version of this description: 1.
+    pub format: u32,
+    /// The method with its settings.
+    pub method: MethodConfig,
+    /// Which weights these are.
+    pub weights: Weights,
+    /// The data set that it learned from; empty where unknown.
+    pub data: String,
+    /// Batches seen.
+    pub iteration: u64,
+    /// Updates of each player.
+    pub updates: BTreeMap<String, u64>,
+}
+
+/// A translator ready to use.
+pub struct Model {
+    /// What is known of it.
+    pub card: Card,
+    /// The network.
+    pub translator: Box<dyn Translator>,
+}
+
+impl Model {
+    /// Opens a run's folder (its newest checkpoint), a checkpoint's folder, or a file that `export` or `import` wrote.
+    /// `weights` chooses in a run or checkpoint; `None` is the method's own default.
+    ///
+    /// # Errors
+    /// [`Error::Read`], [`Error::Weights`].
+    pub fn open(path: &Path, weights: Option<Weights>, device: &Device) -> Result<Self> {
+        let (tensors, card) = if fs::metadata(path).map_err(Error::read(path))?.is_dir() {
+            from_folder(path, weights)?
+        } else {
+            from_bytes(&fs::read(path).map_err(Error::read(path))?, path)?
+        };
+        Self::build(tensors, card, path, device)
+    }
+
+    /// Reads a model file's bytes; `name` stands for the path in errors.
+    ///
+    /// # Errors
+    /// [`Error::Weights`].
+    pub fn from_bytes(bytes: &[u8], name: &str, device: &Device) -> Result<Self> {
+        let path = Path::new(name);
+        let (tensors, card) = from_bytes(bytes, path)?;
+        Self::build(tensors, card, path, device)
+    }
+
+    /// Reads a generator's state dict saved by a public PyTorch implementation. `image_size` is the side of the
+    /// images it was trained on, which its weights do not tell.
+    ///
+    /// # Errors
+    /// [`Error::Weights`] when it is no network that is known, [`Error::Read`].
+    pub fn import(path: &Path, image_size: usize, device: &Device) -> Result<Self> {
+        fs::metadata(path).map_err(Error::read(path))?;
+        let mut tensors = Tensors::read_pytorch(path)?;
+        // Old instance norms saved running statistics that the network never uses.
+        let unused = ["running_mean", "running_var", "num_batches_tracked"];
+        tensors.values.retain(|name, _| !unused.iter().any(|end| name.ends_with(end)));
+        let shapes =
+            tensors.values.iter().map(|(name, (shape, _))| (name.as_str(), shape.as_slice())).collect();
+        let method = MethodConfig::recognise(&shapes, image_size).map_err(|problem| {
+            Error::weights(path, problem, "import StarGAN's generator, a *-G.ckpt of eight labels")
+        })?;
+        let card = Card {
+            format: 1,
+            method,
+            weights: Weights::Raw,
+            data: String::new(),
+            iteration: 0,
+            updates: BTreeMap::new(),
+        };
+        Self::build(tensors, card, path, device)
+    }
+
+    /// Writes a model file.
+    ///
+    /// # Errors
+    /// [`Error::Write`].
+    pub fn write(&mut self, path: &Path, precision: Precision, disk: &dyn Disk) -> Result<()> {
+        let card = serde_json::to_string(&self.card).expect("a card is representable in JSON");
+        let tensors = Tensors::of(&mut *self.translator, card);
+        write_whole(disk, path, |output| tensors.write(precision, output))
+    }
+
+    fn build(tensors: Tensors, card: Card, path: &Path, device: &Device) -> Result<Self> {
+        let mut translator = card.method.translator(device)?;
+        tensors.load(&mut *translator, path, &[])?;
+        Ok(Self { card, translator })
+    }
+}
+
+fn from_folder(path: &Path, weights: Option<Weights>) -> Result<(Tensors, Card)> {
+    let run = path.join("run.toml").exists().then(|| read_config(path)).transpose()?;
+    let checkpoint = match &run {
+        None => path.to_path_buf(),
+        Some(_) => checkpoint::newest(&checkpoints_of(path))?.ok_or_else(|| {
+            Error::weights(
+                path,
+                "the run has no checkpoint yet",
+                "let it train to its first checkpoint: stopping it with Ctrl-C writes one",
+            )
+        })?,
+    };
+    let weights = weights.unwrap_or(Weights::Raw);
+    let (tensors, state) = checkpoint::read_part(&checkpoint, "generator", weights.part())?;
+    let card = Card {
+        format: 1,
+        method: state.method,
+        weights,
+        data: run.map(|config| config.data.name).unwrap_or_default(),
+        iteration: state.iteration,
+        updates: state.updates,
+    };
+    Ok((tensors, card))
+}
+
+fn from_bytes(bytes: &[u8], path: &Path) -> Result<(Tensors, Card)> {
+    let is_pytorch = bytes.starts_with(b"PK") || bytes.starts_with(&[0x80, 2]);
+    if is_pytorch {
+        let hint = format!("bring it in first: moue import {} --out model.safetensors", path.display());
+        return Err(Error::weights(path, "this is a PyTorch checkpoint", hint));
+    }
+    let tensors = Tensors::read(bytes, path)?;
+    let card: Card = serde_json::from_str(&tensors.metadata).map_err(|_| {
+        Error::weights(
+            path,
+            "the file does not say which method and size its weights are of",
+            "use a file that `moue export` or `moue import` wrote, or a run's folder",
+        )
+    })?;
+    Ok((tensors, card))
+}
