@@ -137,7 +137,11 @@ fn a_full_disk_is_named_leaves_the_older_checkpoint_and_loses_nothing() {
         let error = run.train(&disk, None).unwrap_err();
         assert!(matches!(&error, Error::Write { path, .. } if path.starts_with(&run.path)), "{error:?}");
         assert!(error.hint().unwrap().contains("free some space"), "{error:?}");
-        assert_eq!(run.checkpoint_names(), ["step-000002"], "the older one is there, and nothing half-written");
+        assert_eq!(
+            run.checkpoint_names(),
+            ["step-000002"],
+            "the older one is there, and nothing half-written"
+        );
         run.train(&FileSystem, None).unwrap();
         assert_equal(&run, &reference);
     }

@@ -86,8 +86,8 @@ impl Error {
     /// The remedy, one sentence, where there is one to name.
     pub fn hint(&self) -> Option<&str> {
         use std::io::ErrorKind::{
-            AlreadyExists, InvalidData, IsADirectory, NotADirectory, NotFound, PermissionDenied, QuotaExceeded,
-            ReadOnlyFilesystem, StorageFull,
+            AlreadyExists, InvalidData, IsADirectory, NotADirectory, NotFound, PermissionDenied,
+            QuotaExceeded, ReadOnlyFilesystem, StorageFull,
         };
         match self {
             Error::Read { source, .. } => match source.kind() {

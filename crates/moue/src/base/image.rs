@@ -1,13 +1,13 @@
 //! Image files, tensors, and sheets of faces.
 
-use std::fs::File;
-use std::io::{BufReader, Write};
+use std::fs;
+use std::io::{Cursor, Write};
 use std::path::Path;
 
 use burn::tensor::{Device, Tensor, TensorData};
 use image::codecs::png::PngEncoder;
 use image::imageops::{self, FilterType};
-use image::{ExtendedColorType, ImageEncoder, ImageReader, Rgb, RgbImage};
+use image::{ExtendedColorType, ImageEncoder, ImageFormat, ImageReader, Rgb, RgbImage};
 
 use super::error::{Error, Result};
 use super::file::{Disk, write_whole};
@@ -30,11 +30,15 @@ pub fn has_image_extension(path: &Path) -> bool {
 /// [`Error::Read`] when the file cannot be opened; [`Error::Image`] when it is empty, corrupt, cut off, of another
 /// format, or would take over 512 MiB in memory.
 pub fn read(path: &Path) -> Result<RgbImage> {
-    let file = File::open(path).map_err(Error::read(path))?;
+    let bytes = fs::read(path).map_err(Error::read(path))?;
     let mut reader =
-        ImageReader::new(BufReader::new(file)).with_guessed_format().map_err(Error::read(path))?;
-    if reader.format().is_none() {
-        return Err(Error::image(path, "this is no image that can be read"));
+        ImageReader::new(Cursor::new(&bytes)).with_guessed_format().map_err(Error::read(path))?;
+    match reader.format() {
+        None => return Err(Error::image(path, "this is no image that can be read")),
+        Some(ImageFormat::Jpeg) if is_cut_off(&bytes) => {
+            return Err(Error::image(path, "the image is damaged (the file is cut off)"));
+        }
+        Some(_) => {}
     }
     let mut limits = image::Limits::default();
     limits.max_alloc = Some(MEMORY_LIMIT);
@@ -43,6 +47,26 @@ pub fn read(path: &Path) -> Result<RgbImage> {
         .decode()
         .map_err(|e| Error::image(path, format!("the image is damaged or too large ({e})")))?;
     Ok(decoded.into_rgb8())
+}
+
+/// Whether a JPEG ends before its end marker: the decoder passes over that and paints the rest grey. What follows the
+/// end, such as a phone's short film, does not count.
+fn is_cut_off(jpeg: &[u8]) -> bool {
+    let mut at = 2; // after the start marker
+    loop {
+        // In a scan's data FF 00 is a byte, FF D0 to FF D7 are restarts, and FF may be repeated.
+        let is_marker = |pair: &[u8]| pair[0] == 0xFF && !matches!(pair[1], 0x00 | 0xD0..=0xD7 | 0xFF);
+        let Some(place) = jpeg.get(at..).and_then(|rest| rest.windows(2).position(is_marker)) else {
+            return true;
+        };
+        at += place + 2;
+        match jpeg[at - 1..] {
+            [0xD9, ..] => return false,
+            // Every other marker begins a segment that states its length, these two bytes included.
+            [_, high, low, ..] => at += usize::from(u16::from_be_bytes([high, low])),
+            _ => return true,
+        }
+    }
 }
 
 /// The image as a square of `side` pixels: cut to its middle square, then resampled (Catmull-Rom, antialiased).
@@ -169,6 +193,21 @@ mod tests {
             assert!(read(&path).unwrap_err().to_string().contains(name));
         }
         assert!(matches!(read(&folder.path().join("none.png")), Err(Error::Read { .. })));
+    }
+
+    #[test]
+    fn a_jpeg_that_is_cut_off_anywhere_is_damaged() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("cut.jpg");
+        let mut bytes = Vec::new();
+        image::codecs::jpeg::JpegEncoder::new(&mut bytes).encode_image(&ramp(80, 80)).unwrap();
+        for length in (0..bytes.len()).step_by(97).chain([bytes.len() - 2, bytes.len() - 1]) {
+            fs::write(&path, &bytes[..length]).unwrap();
+            assert!(read(&path).is_err(), "{length} of {} bytes", bytes.len());
+        }
+        bytes.extend(b"what phones append \xFF\xDA");
+        fs::write(&path, &bytes).unwrap();
+        read(&path).unwrap();
     }
 
     #[test]

@@ -129,7 +129,7 @@ impl MethodConfig {
     /// # Errors
     /// [`Error::Config`] for settings that cannot be.
     pub fn translator(&self, device: &Device) -> Result<Box<dyn Translator>> {
-        self.check_size()?;
+        self.check_generator()?;
         let mut rng = Rng::stream(0, "generator", 0);
         Ok(match self {
             Self::Sasn(config) => Box::new(sasn::Generator::new(config, device, &mut rng)),
@@ -145,25 +145,18 @@ impl MethodConfig {
         stargan::Config::of_state_dict(shapes, image_size).map(Self::Stargan)
     }
 
-    /// What a generator needs: it halves the image twice and doubles it again.
-    fn check_size(&self) -> Result<()> {
-        match self.image_size() {
-            size if size % 4 == 0 && (8..=4096).contains(&size) => Ok(()),
-            size => Err(Error::config(
-                format!("images of {size} px cannot be made"),
-                "take a multiple of 4 from 8 to 4096, such as 64 or 128",
-            )),
-        }
-    }
-
-    /// What two players need.
-    fn check(&self) -> Result<()> {
-        self.check_size()?;
+    /// Whether there can be such players.
+    ///
+    /// # Errors
+    /// [`Error::Config`] for settings that cannot be.
+    pub fn check(&self) -> Result<()> {
+        self.check_generator()?;
         let (size, UpdateRatio { generator, discriminator }) = (self.image_size(), self.updates());
-        let layers = match self {
-            Self::Sasn(config) => config.discriminator_layers,
-            Self::Stargan(config) => config.discriminator_layers,
+        let (channels, layers) = match self {
+            Self::Sasn(config) => (config.discriminator_channels, config.discriminator_layers),
+            Self::Stargan(config) => (config.discriminator_channels, config.discriminator_layers),
         };
+        check_channels("method.discriminator_channels", channels)?;
         let halvings = 1usize.checked_shl(layers as u32).unwrap_or(0);
         if layers == 0 || halvings == 0 || size % halvings != 0 {
             return Err(Error::config(
@@ -178,6 +171,28 @@ impl MethodConfig {
             ));
         }
         Ok(())
+    }
+
+    /// A generator halves the image twice and doubles it again.
+    fn check_generator(&self) -> Result<()> {
+        let (size, channels) = match self {
+            Self::Sasn(config) => (config.image_size, config.channels),
+            Self::Stargan(config) => (config.image_size, config.channels),
+        };
+        if size % 4 != 0 || !(8..=4096).contains(&size) {
+            return Err(Error::config(
+                format!("images of {size} px cannot be made"),
+                "take a multiple of 4 from 8 to 4096, such as 64 or 128",
+            ));
+        }
+        check_channels("method.channels", channels)
+    }
+}
+
+fn check_channels(name: &str, channels: usize) -> Result<()> {
+    match channels {
+        1..=4096 => Ok(()),
+        _ => Err(Error::config(format!("{name} = {channels} cannot be"), "let it be at least 1, such as 64")),
     }
 }
 

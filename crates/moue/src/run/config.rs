@@ -151,7 +151,7 @@ impl RunConfig {
                 "for example --set training.batch_size=8",
             ));
         }
-        Ok(())
+        self.method.check()
     }
 }
 

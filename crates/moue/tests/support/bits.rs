@@ -9,7 +9,8 @@ pub(crate) fn bits(game: &mut dyn Game) -> Vec<(String, Vec<u32>)> {
     for (player, saved) in game.players() {
         for (part, module) in saved.parts() {
             for_each(module, |name, _, tensor| {
-                let values = tensor.data().try_into_vec::<f32>().expect("a tensor's data was converted to f32");
+                let values =
+                    tensor.data().try_into_vec::<f32>().expect("a tensor's data was converted to f32");
                 all.push((format!("{player}.{part}.{name}"), values.into_iter().map(f32::to_bits).collect()));
             });
         }

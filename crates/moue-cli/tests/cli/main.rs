@@ -1,0 +1,8 @@
+//! The program from outside: what it writes, says and returns.
+
+mod bad_input;
+mod bad_training_input;
+mod program;
+mod train;
+mod translate;
+mod weights;
