@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod bad_training_input;
+mod full_disk;
 mod program;
 mod train;
 mod translate;

@@ -87,6 +87,15 @@ fn threads_and_workers_change_no_byte() {
 }
 
 #[test]
+fn a_quiet_run_says_nothing() {
+    let folder = temporary();
+    let out = folder.path().join("run");
+    let arguments = format!("train {TINY} --quiet --data {} --out {}", faces(), out.display());
+    let outcome = outcome(moue(&arguments));
+    assert_eq!((outcome.code, outcome.stdout.as_str(), outcome.stderr.as_str()), (Some(0), "", ""));
+}
+
+#[test]
 fn another_seed_is_another_run() {
     let folder = temporary();
     let out = folder.path().join("run");
