@@ -72,7 +72,10 @@ pub(crate) fn fused(
     let first = gradient.layout().start_offset();
     let gradients = &gradient.storage::<f32>()[first..first + length];
     let parameters = parameter.storage_mut::<f32>().par_chunks_mut(CHUNK);
-    let moments = mean.storage_mut::<f32>().par_chunks_mut(CHUNK).zip(square.storage_mut::<f32>().par_chunks_mut(CHUNK));
+    let moments = mean
+        .storage_mut::<f32>()
+        .par_chunks_mut(CHUNK)
+        .zip(square.storage_mut::<f32>().par_chunks_mut(CHUNK));
     let inverse = 1.0 / step.correction;
     parameters.zip(gradients.par_chunks(CHUNK)).zip(moments).for_each(|((p, g), (m, v))| {
         for (((p, g), m), v) in p.iter_mut().zip(g).zip(m).zip(v) {
@@ -101,7 +104,8 @@ mod tests {
         let step = AdamStep { rate: 2e-4, beta1: 0.5, beta2: 0.999, correction: 0.1, epsilon: 1e-8 };
         let fused = adam(p.clone(), g.clone(), m.clone(), v.clone(), step);
         let primitive = |t: Tensor<1>| t.try_into_primitive::<burn::backend::Flex>().unwrap();
-        let (a, b, c) = portable::<burn::backend::Flex>(primitive(p), primitive(g), primitive(m), primitive(v), step);
+        let (a, b, c) =
+            portable::<burn::backend::Flex>(primitive(p), primitive(g), primitive(m), primitive(v), step);
         for (fused, portable) in fused.into_iter().zip([a, b, c]) {
             let portable = Tensor::<1>::from_primitive::<burn::backend::Flex>(portable);
             let difference = (fused - portable).abs().max().into_scalar::<f32>();

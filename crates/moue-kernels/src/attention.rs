@@ -93,42 +93,41 @@ fn tiles(key: &Shape) -> impl Iterator<Item = std::ops::Range<usize>> + use<> {
     (0..positions).step_by(tile).map(move |start| start..(start + tile).min(positions))
 }
 
-impl<B: Operations, C: CheckpointStrategy> Operations for Autodiff<B, C> {
-    fn position_attention(
-        query: FloatTensor<Self>,
-        key: FloatTensor<Self>,
-        value: FloatTensor<Self>,
-    ) -> FloatTensor<Self> {
-        #[derive(Debug)]
-        struct Attention;
+/// [`attention`] as a node of the graph.
+pub(crate) fn tracked<B: Operations, C: CheckpointStrategy>(
+    query: FloatTensor<Autodiff<B, C>>,
+    key: FloatTensor<Autodiff<B, C>>,
+    value: FloatTensor<Autodiff<B, C>>,
+) -> FloatTensor<Autodiff<B, C>> {
+    #[derive(Debug)]
+    struct Attention;
 
-        impl<B: Backend> Backward<B, 3> for Attention {
-            type State = [NodeId; 3];
+    impl<B: Backend> Backward<B, 3> for Attention {
+        type State = [NodeId; 3];
 
-            fn backward(self, ops: Ops<[NodeId; 3], 3>, grads: &mut Gradients, checkpointer: &mut Checkpointer) {
-                let output = grads.consume::<B>(&ops.node);
-                let [query, key, value] = ops
-                    .state
-                    .map(|id| checkpointer.retrieve_node_output::<FloatTensor<B>>(id));
-                let gradients = backward::<B>(query, key, value, output);
-                for (parent, gradient) in ops.parents.into_iter().zip(gradients) {
-                    if let Some(node) = parent {
-                        grads.register::<B>(node.id, gradient);
-                    }
+        fn backward(self, ops: Ops<[NodeId; 3], 3>, grads: &mut Gradients, checkpointer: &mut Checkpointer) {
+            let output = grads.consume::<B>(&ops.node);
+            let [query, key, value] =
+                ops.state.map(|id| checkpointer.retrieve_node_output::<FloatTensor<B>>(id));
+            let gradients = backward::<B>(query, key, value, output);
+            for (parent, gradient) in ops.parents.into_iter().zip(gradients) {
+                if let Some(node) = parent {
+                    grads.register::<B>(node.id, gradient);
                 }
             }
         }
+    }
 
-        let nodes = [query.node(), key.node(), value.node()];
-        match Attention.prepare::<C>(nodes).compute_bound().stateful() {
-            OpsKind::Tracked(mut prepared) => {
-                let state = [&query, &key, &value].map(|tensor| prepared.checkpoint(tensor));
-                let output = B::position_attention(query.into_primitive(), key.into_primitive(), value.into_primitive());
-                prepared.finish(state, output)
-            }
-            OpsKind::UnTracked(prepared) => {
-                prepared.finish(B::position_attention(query.into_primitive(), key.into_primitive(), value.into_primitive()))
-            }
+    let nodes = [query.node(), key.node(), value.node()];
+    match Attention.prepare::<C>(nodes).compute_bound().stateful() {
+        OpsKind::Tracked(mut prepared) => {
+            let state = [&query, &key, &value].map(|tensor| prepared.checkpoint(tensor));
+            let [query, key, value] = [query, key, value].map(|tensor| tensor.into_primitive());
+            prepared.finish(state, B::position_attention(query, key, value))
+        }
+        OpsKind::UnTracked(prepared) => {
+            let [query, key, value] = [query, key, value].map(|tensor| tensor.into_primitive());
+            prepared.finish(B::position_attention(query, key, value))
         }
     }
 }
@@ -141,8 +140,15 @@ mod tests {
     fn tiles_cover_every_position_once_and_stay_small() {
         for (batch, positions) in [(1, 1), (16, 4096), (3, 1000), (1, 65536)] {
             let tiles: Vec<_> = tiles(&Shape::from([batch, 8, positions])).collect();
-            assert_eq!(tiles.iter().flat_map(Clone::clone).collect::<Vec<_>>(), (0..positions).collect::<Vec<_>>());
-            assert!(tiles.iter().all(|tile| tile.len() * batch * positions * 4 <= TILE_BYTES.max(batch * positions * 4)));
+            assert_eq!(
+                tiles.iter().flat_map(Clone::clone).collect::<Vec<_>>(),
+                (0..positions).collect::<Vec<_>>()
+            );
+            assert!(
+                tiles
+                    .iter()
+                    .all(|tile| tile.len() * batch * positions * 4 <= TILE_BYTES.max(batch * positions * 4))
+            );
         }
     }
 }
