@@ -4,6 +4,7 @@
 //! | operation | why |
 //! |---|---|
 //! | [`attention`] | the map of positions by positions is never held whole, in training neither |
+//! | [`convolution`], [`transposed_convolution`] | a weight is read once for the batch, not once for each image |
 //! | [`adam`] | one pass over parameter, gradient and moments instead of ten |
 //!
 //! Every operation has a portable body made of burn's operations, which is what GPUs run, and may have a faster one
@@ -11,13 +12,24 @@
 
 mod adam;
 mod attention;
+mod columns;
+mod convolution;
+mod convolution_flex;
+mod flex;
+mod lanes;
+mod lowering;
+mod matrix;
 
 pub use adam::{AdamStep, adam};
 pub use attention::{TILE_BYTES, attention};
+pub use convolution::{Step, convolution, transposed_convolution};
 
-use burn::backend::{Backend, Flex, backend_extension, tensor::FloatTensor};
+use burn::backend::{Autodiff, Backend, Flex, backend_extension, tensor::FloatTensor};
+use burn_autodiff::checkpoint::strategy::CheckpointStrategy;
 
-/// The operations as burn dispatches them. Users call [`attention`] and [`adam`].
+use flex::takes;
+
+/// The operations as burn dispatches them. Users call the functions above.
 #[backend_extension(Flex, Cube: cfg(feature = "gpu"), Autodiff)]
 pub trait Operations: Backend {
     /// See [`attention`].
@@ -39,6 +51,74 @@ pub trait Operations: Backend {
     ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
         adam::portable::<Self>(parameter, gradient, mean, square, step)
     }
+
+    /// See [`convolution`]; without bias.
+    fn convolution(x: FloatTensor<Self>, weight: FloatTensor<Self>, step: Step) -> FloatTensor<Self> {
+        convolution::portable::convolution::<Self>(x, weight, step)
+    }
+
+    /// See [`convolution`].
+    fn biased_convolution(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        bias: FloatTensor<Self>,
+        step: Step,
+    ) -> FloatTensor<Self> {
+        convolution::portable::biased_convolution::<Self>(x, weight, bias, step)
+    }
+
+    /// The gradient of [`convolution`] by its input.
+    fn convolution_x_gradient(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        output: FloatTensor<Self>,
+        step: Step,
+    ) -> FloatTensor<Self> {
+        convolution::portable::convolution_x_gradient::<Self>(x, weight, output, step)
+    }
+
+    /// The gradient of [`convolution`] by its weight.
+    fn convolution_weight_gradient(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        output: FloatTensor<Self>,
+        step: Step,
+    ) -> FloatTensor<Self> {
+        convolution::portable::convolution_weight_gradient::<Self>(x, weight, output, step)
+    }
+
+    /// The sum of each channel of `[batch, channels, h, w]`: the gradient of a bias.
+    fn channel_sums(x: FloatTensor<Self>) -> FloatTensor<Self> {
+        convolution::portable::channel_sums::<Self>(x)
+    }
+
+    /// See [`transposed_convolution`].
+    fn transposed_convolution(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        step: Step,
+    ) -> FloatTensor<Self> {
+        convolution::portable::transposed_convolution::<Self>(x, weight, step)
+    }
+
+    /// The gradient of [`transposed_convolution`] by its input.
+    fn transposed_convolution_x_gradient(
+        weight: FloatTensor<Self>,
+        output: FloatTensor<Self>,
+        step: Step,
+    ) -> FloatTensor<Self> {
+        convolution::portable::transposed_convolution_x_gradient::<Self>(weight, output, step)
+    }
+
+    /// The gradient of [`transposed_convolution`] by its weight.
+    fn transposed_convolution_weight_gradient(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        output: FloatTensor<Self>,
+        step: Step,
+    ) -> FloatTensor<Self> {
+        convolution::portable::transposed_convolution_weight_gradient::<Self>(x, weight, output, step)
+    }
 }
 
 impl Operations for Flex {
@@ -50,6 +130,129 @@ impl Operations for Flex {
         step: AdamStep,
     ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
         adam::fused(parameter, gradient, mean, square, step)
+    }
+
+    fn convolution(x: FloatTensor<Self>, weight: FloatTensor<Self>, step: Step) -> FloatTensor<Self> {
+        if takes(&x) {
+            convolution_flex::convolution(x, weight, step)
+        } else {
+            convolution::portable::convolution::<Self>(x, weight, step)
+        }
+    }
+
+    fn biased_convolution(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        bias: FloatTensor<Self>,
+        step: Step,
+    ) -> FloatTensor<Self> {
+        if takes(&x) {
+            convolution_flex::biased_convolution(x, weight, bias, step)
+        } else {
+            convolution::portable::biased_convolution::<Self>(x, weight, bias, step)
+        }
+    }
+
+    fn convolution_x_gradient(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        output: FloatTensor<Self>,
+        step: Step,
+    ) -> FloatTensor<Self> {
+        if takes(&x) {
+            convolution_flex::convolution_x_gradient(x, weight, output, step)
+        } else {
+            convolution::portable::convolution_x_gradient::<Self>(x, weight, output, step)
+        }
+    }
+
+    fn convolution_weight_gradient(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        output: FloatTensor<Self>,
+        step: Step,
+    ) -> FloatTensor<Self> {
+        if takes(&x) {
+            convolution_flex::convolution_weight_gradient(x, weight, output, step)
+        } else {
+            convolution::portable::convolution_weight_gradient::<Self>(x, weight, output, step)
+        }
+    }
+
+    fn channel_sums(x: FloatTensor<Self>) -> FloatTensor<Self> {
+        if takes(&x) {
+            convolution_flex::channel_sums(x)
+        } else {
+            convolution::portable::channel_sums::<Self>(x)
+        }
+    }
+
+    fn transposed_convolution(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        step: Step,
+    ) -> FloatTensor<Self> {
+        if takes(&x) {
+            convolution_flex::transposed_convolution(x, weight, step)
+        } else {
+            convolution::portable::transposed_convolution::<Self>(x, weight, step)
+        }
+    }
+
+    fn transposed_convolution_x_gradient(
+        weight: FloatTensor<Self>,
+        output: FloatTensor<Self>,
+        step: Step,
+    ) -> FloatTensor<Self> {
+        if takes(&weight) {
+            convolution_flex::transposed_convolution_x_gradient(weight, output, step)
+        } else {
+            convolution::portable::transposed_convolution_x_gradient::<Self>(weight, output, step)
+        }
+    }
+
+    fn transposed_convolution_weight_gradient(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        output: FloatTensor<Self>,
+        step: Step,
+    ) -> FloatTensor<Self> {
+        if takes(&x) {
+            convolution_flex::transposed_convolution_weight_gradient(x, weight, output, step)
+        } else {
+            convolution::portable::transposed_convolution_weight_gradient::<Self>(x, weight, output, step)
+        }
+    }
+}
+
+impl<B: Operations, C: CheckpointStrategy> Operations for Autodiff<B, C> {
+    fn position_attention(
+        query: FloatTensor<Self>,
+        key: FloatTensor<Self>,
+        value: FloatTensor<Self>,
+    ) -> FloatTensor<Self> {
+        attention::tracked::<B, C>(query, key, value)
+    }
+
+    fn convolution(x: FloatTensor<Self>, weight: FloatTensor<Self>, step: Step) -> FloatTensor<Self> {
+        convolution::tracked::<B, C>(x, weight, step)
+    }
+
+    fn biased_convolution(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        bias: FloatTensor<Self>,
+        step: Step,
+    ) -> FloatTensor<Self> {
+        convolution::biased_tracked::<B, C>(x, weight, bias, step)
+    }
+
+    fn transposed_convolution(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        step: Step,
+    ) -> FloatTensor<Self> {
+        convolution::transposed_tracked::<B, C>(x, weight, step)
     }
 }
 

@@ -1,8 +1,7 @@
 //! Convolutions and instance norm with PyTorch's names, shapes and initialisation.
 
-use burn::tensor::module::{conv_transpose2d, conv2d};
-use burn::tensor::ops::{ConvOptions, ConvTransposeOptions};
 use burn::tensor::{Device, Tensor, TensorData};
+use moue_kernels::{convolution, transposed_convolution};
 
 use super::module::{Module, Visitor};
 use crate::base::rng::Rng;
@@ -52,12 +51,14 @@ impl Convolution {
 
     /// The convolution of `x`.
     pub fn forward(&self, x: Tensor<4>) -> Tensor<4> {
-        conv2d(x, self.weight.clone(), self.bias.clone(), self.options())
+        let Geometry { stride, padding, .. } = self.geometry;
+        convolution(x, self.weight.clone(), self.bias.clone(), stride, padding)
     }
 
     /// The convolution without the bias.
     pub fn forward_unbiased(&self, x: Tensor<4>) -> Tensor<4> {
-        conv2d(x, self.weight.clone(), None, self.options())
+        let Geometry { stride, padding, .. } = self.geometry;
+        convolution(x, self.weight.clone(), None, stride, padding)
     }
 
     /// The same convolution without bias and with another weight of this one's shape.
@@ -69,12 +70,7 @@ impl Convolution {
     /// with the same weights. Exact where the stride loses no border, as for all layers here.
     pub fn input_gradient(&self, gradient: Tensor<4>) -> Tensor<4> {
         let Geometry { stride, padding, .. } = self.geometry;
-        let options = ConvTransposeOptions::new([stride; 2], [padding; 2], [0; 2], [1; 2], 1);
-        conv_transpose2d(gradient, self.weight.clone(), None, options)
-    }
-
-    fn options(&self) -> ConvOptions<2> {
-        ConvOptions::new([self.geometry.stride; 2], [self.geometry.padding; 2], [1; 2], 1)
+        transposed_convolution(gradient, self.weight.clone(), stride, padding)
     }
 }
 
@@ -106,8 +102,7 @@ impl TransposedConvolution {
     /// The transposed convolution of `x`.
     pub fn forward(&self, x: Tensor<4>) -> Tensor<4> {
         let Geometry { stride, padding, .. } = self.geometry;
-        let options = ConvTransposeOptions::new([stride; 2], [padding; 2], [0; 2], [1; 2], 1);
-        conv_transpose2d(x, self.weight.clone(), None, options)
+        transposed_convolution(x, self.weight.clone(), stride, padding)
     }
 }
 
