@@ -5,6 +5,7 @@
 //! |---|---|
 //! | [`attention`] | the map of positions by positions is never held whole, in training neither |
 //! | [`convolution`], [`transposed_convolution`] | a weight is read once for the batch, not once for each image |
+//! | [`instance_norm`] | two passes over each plane, with the ReLU after it |
 //! | [`adam`] | one pass over parameter, gradient and moments instead of ten |
 //!
 //! Every operation has a portable body made of burn's operations, which is what GPUs run, and may have a faster one
@@ -16,6 +17,8 @@ mod columns;
 mod convolution;
 mod convolution_flex;
 mod flex;
+mod instance_norm;
+mod instance_norm_flex;
 mod lanes;
 mod lowering;
 mod matrix;
@@ -23,6 +26,7 @@ mod matrix;
 pub use adam::{AdamStep, adam};
 pub use attention::{TILE_BYTES, attention};
 pub use convolution::{Step, convolution, transposed_convolution};
+pub use instance_norm::instance_norm;
 
 use burn::backend::{Autodiff, Backend, Flex, backend_extension, tensor::FloatTensor};
 use burn_autodiff::checkpoint::strategy::CheckpointStrategy;
@@ -118,6 +122,39 @@ pub trait Operations: Backend {
         step: Step,
     ) -> FloatTensor<Self> {
         convolution::portable::transposed_convolution_weight_gradient::<Self>(x, weight, output, step)
+    }
+
+    /// See [`instance_norm`].
+    fn instance_norm(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        bias: FloatTensor<Self>,
+        relu: bool,
+    ) -> FloatTensor<Self> {
+        Self::instance_norm_forward(x, weight, bias, relu).0
+    }
+
+    /// [`instance_norm`], the means and the inverse deviations `[batch, channels]`.
+    fn instance_norm_forward(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        bias: FloatTensor<Self>,
+        relu: bool,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
+        instance_norm::portable::forward::<Self>(x, weight, bias, relu)
+    }
+
+    /// The gradients of [`instance_norm`] by input, scale and shift.
+    fn instance_norm_backward(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        bias: FloatTensor<Self>,
+        mean: FloatTensor<Self>,
+        inverse: FloatTensor<Self>,
+        output: FloatTensor<Self>,
+        relu: bool,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
+        instance_norm::portable::backward::<Self>(x, [weight, bias], [mean, inverse], output, relu)
     }
 }
 
@@ -223,6 +260,35 @@ impl Operations for Flex {
             convolution::portable::transposed_convolution_weight_gradient::<Self>(x, weight, output, step)
         }
     }
+
+    fn instance_norm_forward(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        bias: FloatTensor<Self>,
+        relu: bool,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
+        if takes(&x) {
+            instance_norm_flex::forward(x, weight, bias, relu)
+        } else {
+            instance_norm::portable::forward::<Self>(x, weight, bias, relu)
+        }
+    }
+
+    fn instance_norm_backward(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        bias: FloatTensor<Self>,
+        mean: FloatTensor<Self>,
+        inverse: FloatTensor<Self>,
+        output: FloatTensor<Self>,
+        relu: bool,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
+        if takes(&x) {
+            instance_norm_flex::backward(x, [weight, bias], [mean, inverse], output, relu)
+        } else {
+            instance_norm::portable::backward::<Self>(x, [weight, bias], [mean, inverse], output, relu)
+        }
+    }
 }
 
 impl<B: Operations, C: CheckpointStrategy> Operations for Autodiff<B, C> {
@@ -253,6 +319,15 @@ impl<B: Operations, C: CheckpointStrategy> Operations for Autodiff<B, C> {
         step: Step,
     ) -> FloatTensor<Self> {
         convolution::transposed_tracked::<B, C>(x, weight, step)
+    }
+
+    fn instance_norm(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        bias: FloatTensor<Self>,
+        relu: bool,
+    ) -> FloatTensor<Self> {
+        instance_norm::tracked::<B, C>(x, weight, bias, relu)
     }
 }
 

@@ -11,6 +11,9 @@ use crate::matrix::{Matrix, Output, Scratch, multiply, written};
 /// The most that a column matrix takes, in numbers (8 MiB).
 const COLUMNS: usize = 2 << 20;
 
+/// Up to this many positions, a product reads the weight along its rows.
+const FEW: usize = 32;
+
 /// From this many positions a 1x1 convolution multiplies each sample where it lies.
 const POINTWISE_POSITIONS: usize = 256;
 
@@ -23,13 +26,10 @@ pub(crate) fn gather(shapes: &Shapes, image: &[f32], weight: &[f32]) -> Vec<f32>
             let width = shapes.width(&group);
             let columns = columns(shapes, image, &group);
             let columns = Matrix::rows(&columns, [patch, width]);
-            if let Some((start, strides)) = in_place(shapes, &group) {
-                multiply(
-                    Output::uninitialised(&mut map[start..], [outer, width], strides),
-                    false,
-                    weight,
-                    columns,
-                );
+            if group.samples.len() == 1 {
+                let output =
+                    Output::uninitialised(&mut map[start(shapes, &group)..], [outer, width], [positions, 1]);
+                multiply(output, false, weight, columns);
             } else {
                 let mut product = Scratch::new(outer * width);
                 multiply(Output::new(&mut product, [outer, width], [width, 1]), false, weight, columns);
@@ -53,7 +53,14 @@ pub(crate) fn scatter(shapes: &Shapes, map: &[f32], weight: &[f32]) -> Vec<f32> 
         let width = shapes.width(&group);
         let mut columns = Scratch::new(patch * width);
         let rows = rows(shapes, map, &group);
-        multiply(Output::new(&mut columns, [patch, width], [width, 1]), false, weight, rows.matrix());
+        if width <= FEW {
+            // A large weight and few positions: the weight is read along its rows.
+            let mut product = Scratch::new(patch * width);
+            multiply(Output::new(&mut product, [patch, width], [1, patch]), false, weight, rows.matrix());
+            transpose(&product, [width, patch], &mut columns);
+        } else {
+            multiply(Output::new(&mut columns, [patch, width], [width, 1]), false, weight, rows.matrix());
+        }
         shapes.add_columns(&columns, &group, &mut image);
     }
     image
@@ -73,35 +80,54 @@ fn scatter_pointwise(shapes: &Shapes, map: &[f32], weight: Matrix<'_>) -> Vec<f3
 }
 
 /// The gradient of the weight, `[outer, patch]`: the products of all maps and patches. The groups are added in order.
+///
+/// The product needs one factor with its rows, and not the summed positions, side by side. Of the two ways to get
+/// there, transposing the columns or the result, this takes the one that moves fewer numbers.
 pub(crate) fn weights(shapes: &Shapes, map: &[f32], image: &[f32]) -> Vec<f32> {
+    assert!(shapes.samples > 0 && shapes.positions() > 0, "a convolution has outputs");
+    if shapes.samples * shapes.positions() <= shapes.outer {
+        weights_of_few(shapes, map, image)
+    } else {
+        weights_of_many(shapes, map, image)
+    }
+}
+
+/// Fewer positions than outputs: transposes the columns.
+fn weights_of_few(shapes: &Shapes, map: &[f32], image: &[f32]) -> Vec<f32> {
     let (outer, patch) = (shapes.outer, shapes.patch());
     let fill = |weight: &mut [MaybeUninit<f32>]| {
-        weight_gradient(shapes, map, image, |add, rows, columns| {
+        for (index, group) in groups(shapes).into_iter().enumerate() {
+            let width = shapes.width(&group);
+            let mut patches = Scratch::new(patch * width);
+            transpose(&columns(shapes, image, &group), [patch, width], &mut patches);
+            let patches = Matrix::rows(&patches, [width, patch]);
+            let add = index > 0;
             let output = if add {
-                // SAFETY: the first product initialised every element.
+                // SAFETY: the first group's product initialised every element.
                 Output::new(unsafe { weight.assume_init_mut() }, [outer, patch], [patch, 1])
             } else {
                 Output::uninitialised(weight, [outer, patch], [patch, 1])
             };
-            multiply(output, add, rows, columns.transposed());
-        });
+            multiply(output, add, rows(shapes, map, &group).matrix(), patches);
+        }
     };
-    // SAFETY: there is at least one sample, and the first product writes every element.
+    // SAFETY: `weights` checked that there is a group, and the first one's product writes every element.
     unsafe { written(outer * patch, fill) }
 }
 
-fn weight_gradient(
-    shapes: &Shapes,
-    map: &[f32],
-    image: &[f32],
-    mut product: impl FnMut(bool, Matrix<'_>, Matrix<'_>),
-) {
-    assert!(shapes.samples > 0 && shapes.positions() > 0, "a convolution has outputs");
+/// More positions than outputs: transposes the result.
+fn weights_of_many(shapes: &Shapes, map: &[f32], image: &[f32]) -> Vec<f32> {
+    let (outer, patch) = (shapes.outer, shapes.patch());
+    let mut sum = Scratch::new(patch * outer);
     for (index, group) in groups(shapes).into_iter().enumerate() {
         let columns = columns(shapes, image, &group);
-        let columns = Matrix::rows(&columns, [shapes.patch(), shapes.width(&group)]);
-        product(index > 0, rows(shapes, map, &group).matrix(), columns);
+        let columns = Matrix::rows(&columns, [patch, shapes.width(&group)]).transposed();
+        let output = Output::new(&mut sum, [outer, patch], [1, outer]);
+        multiply(output, index > 0, rows(shapes, map, &group).matrix(), columns);
     }
+    let mut weight = vec![0.0; outer * patch];
+    transpose(&sum, [patch, outer], &mut weight);
+    weight
 }
 
 fn groups(shapes: &Shapes) -> Vec<Group> {
@@ -139,13 +165,16 @@ fn columns<'a>(shapes: &Shapes, image: &'a [f32], group: &Group) -> Columns<'a> 
     Columns::Copied(columns)
 }
 
-/// Where a group's positions of all channels can be addressed in the maps as one matrix: its start and strides.
-fn in_place(shapes: &Shapes, group: &Group) -> Option<(usize, [usize; 2])> {
-    let positions = shapes.positions();
-    let start = group.samples.start * shapes.outer * positions + group.rows.start * shapes.map[1];
-    match (positions, group.samples.len()) {
-        (_, 1) => Some((start, [positions, 1])),
-        (1, _) => Some((start, [1, shapes.outer])),
+/// Where a group's positions start in the maps.
+fn start(shapes: &Shapes, group: &Group) -> usize {
+    group.samples.start * shapes.outer * shapes.positions() + group.rows.start * shapes.map[1]
+}
+
+/// The distances between channels and between positions where a group lies in the maps as one matrix.
+fn in_place(shapes: &Shapes, group: &Group) -> Option<[usize; 2]> {
+    match (shapes.positions(), group.samples.len()) {
+        (positions, 1) => Some([positions, 1]),
+        (1, _) => Some([1, shapes.outer]),
         _ => None,
     }
 }
@@ -166,8 +195,8 @@ impl Rows<'_> {
 fn rows<'a>(shapes: &Shapes, map: &'a [f32], group: &Group) -> Rows<'a> {
     let (outer, positions, width) = (shapes.outer, shapes.positions(), shapes.width(group));
     let shape = [outer, width];
-    if let Some((start, strides)) = in_place(shapes, group) {
-        return Rows { numbers: Columns::Borrowed(&map[start..]), shape, strides };
+    if let Some(strides) = in_place(shapes, group) {
+        return Rows { numbers: Columns::Borrowed(&map[start(shapes, group)..]), shape, strides };
     }
     let map = &map[group.samples.start * outer * positions..];
     let mut numbers = Scratch::new(outer * width);
@@ -186,6 +215,22 @@ fn spread(matrix: &[f32], channels: usize, positions: usize, map: &mut [MaybeUni
     planes.enumerate().for_each(|(index, plane)| {
         let (sample, channel) = (index / channels, index % channels);
         plane.write_copy_of_slice(&matrix[channel * width + sample * positions..][..positions]);
+    });
+}
+
+/// Writes `[rows, columns]` as `[columns, rows]`.
+fn transpose(matrix: &[f32], [rows, columns]: [usize; 2], transposed: &mut [f32]) {
+    const TILE: usize = 16; // A line of the cache.
+    transposed.par_chunks_mut(TILE * rows).enumerate().for_each(|(tile, part)| {
+        let first = tile * TILE;
+        for start in (0..rows).step_by(TILE) {
+            for (column, line) in part.chunks_exact_mut(rows).enumerate() {
+                let end = (start + TILE).min(rows);
+                for (row, value) in (start..end).zip(&mut line[start..end]) {
+                    *value = matrix[row * columns + first + column];
+                }
+            }
+        }
     });
 }
 

@@ -10,7 +10,7 @@
 //! that batch with fresh fakes. The singular vectors are warmed by 15 power iterations at the start, then advanced
 //! once before each update of the discriminator.
 
-use burn::tensor::activation::{leaky_relu, relu};
+use burn::tensor::activation::leaky_relu;
 use burn::tensor::{Device, Tensor};
 use serde::{Deserialize, Serialize};
 
@@ -193,16 +193,16 @@ impl Generator {
     /// `[b, 3, s, s]` in -1..1 and a target for each face -> `[b, 3, s, s]` in -1..1. Shapes are for C = 64, s = 128.
     pub fn forward(&self, x: Tensor<4>, targets: &[Expression]) -> Tensor<4> {
         let x = with_label_planes(x, targets); // 11 @ 128
-        let x = relu(self.stem_norm.forward(self.stem.forward(x))); // 64 @ 128
-        let x = relu(self.down_norms[0].forward(self.downs[0].forward(x))); // 128 @ 64
+        let x = self.stem_norm.forward_relu(self.stem.forward(x)); // 64 @ 128
+        let x = self.down_norms[0].forward_relu(self.downs[0].forward(x)); // 128 @ 64
         let x = self.attend(Place::Down1, x);
-        let x = relu(self.down_norms[1].forward(self.downs[1].forward(x))); // 256 @ 32
+        let x = self.down_norms[1].forward_relu(self.downs[1].forward(x)); // 256 @ 32
         let x = self.attend(Place::Down2, x);
         let x = self.residual.iter().fold(x, |x, block| block.forward(x)); // 256 @ 32
         let x = self.attend(Place::Bottleneck, x);
-        let x = relu(self.up_norms[0].forward(self.ups[0].forward(x))); // 128 @ 64
+        let x = self.up_norms[0].forward_relu(self.ups[0].forward(x)); // 128 @ 64
         let x = self.attend(Place::Up1, x);
-        let x = relu(self.up_norms[1].forward(self.ups[1].forward(x))); // 64 @ 128
+        let x = self.up_norms[1].forward_relu(self.ups[1].forward(x)); // 64 @ 128
         self.head.forward(x).tanh() // 3 @ 128
     }
 

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use burn::tensor::activation::{leaky_relu, relu};
+use burn::tensor::activation::leaky_relu;
 use burn::tensor::{Device, Tensor};
 use serde::{Deserialize, Serialize};
 
@@ -151,15 +151,15 @@ impl Generator {
     /// `[b, 3, s, s]` in -1..1 and a target for each face -> `[b, 3, s, s]` in -1..1.
     pub fn forward(&self, x: Tensor<4>, targets: &[Expression]) -> Tensor<4> {
         let (stem, stem_norm) = &self.stem;
-        let mut x = relu(stem_norm.forward(stem.forward(with_label_planes(x, targets))));
+        let mut x = stem_norm.forward_relu(stem.forward(with_label_planes(x, targets)));
         for (down, norm) in &self.downs {
-            x = relu(norm.forward(down.forward(x)));
+            x = norm.forward_relu(down.forward(x));
         }
         for block in &self.residual {
             x = block.forward(x);
         }
         for (up, norm) in &self.ups {
-            x = relu(norm.forward(up.forward(x)));
+            x = norm.forward_relu(up.forward(x));
         }
         self.head.forward(x).tanh()
     }

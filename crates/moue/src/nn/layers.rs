@@ -1,7 +1,7 @@
 //! Convolutions and instance norm with PyTorch's names, shapes and initialisation.
 
 use burn::tensor::{Device, Tensor, TensorData};
-use moue_kernels::{convolution, transposed_convolution};
+use moue_kernels::{convolution, instance_norm, transposed_convolution};
 
 use super::module::{Module, Visitor};
 use crate::base::rng::Rng;
@@ -130,13 +130,12 @@ impl InstanceNorm {
 
     /// Normalises `[batch, channels, height, width]`.
     pub fn forward(&self, x: Tensor<4>) -> Tensor<4> {
-        let [batch, channels, height, width] = x.dims();
-        let x = x.reshape([batch, channels, height * width]);
-        let centred = x.clone() - x.mean_dim(2);
-        let deviation = (centred.clone() * centred.clone()).mean_dim(2).add_scalar(1e-5).sqrt();
-        let scale = self.weight.clone().reshape([1, channels, 1]) / deviation;
-        let normal = centred * scale + self.bias.clone().reshape([1, channels, 1]);
-        normal.reshape([batch, channels, height, width])
+        instance_norm(x, self.weight.clone(), self.bias.clone(), false)
+    }
+
+    /// [`Self::forward`] and a ReLU in one.
+    pub fn forward_relu(&self, x: Tensor<4>) -> Tensor<4> {
+        instance_norm(x, self.weight.clone(), self.bias.clone(), true)
     }
 }
 
