@@ -22,12 +22,15 @@ fn main() -> ExitCode {
         Command::Import(arguments) => commands::weights::import(&arguments, quiet),
         Command::Info(arguments) => commands::weights::info(&arguments),
         Command::Completions { shell } => {
-            clap_complete::generate(shell, &mut Arguments::command(), "moue", &mut std::io::stdout());
-            Ok(())
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Arguments::command(), "moue", &mut script);
+            terminal::print(&script).map_err(Into::into)
         }
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
+        // Whoever read the results, such as `head`, has seen enough.
+        Err(error) if terminal::is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
             terminal::print_error(&error);
             ExitCode::FAILURE

@@ -36,7 +36,23 @@ pub(crate) fn note(quiet: bool, text: &str) {
 /// # Errors
 /// What the system says, for example that the reader of a pipe is gone.
 pub(crate) fn print_line(line: &str) -> std::io::Result<()> {
-    writeln!(std::io::stdout(), "{line}")
+    print(format!("{line}\n").as_bytes())
+}
+
+/// Writes results to stdout.
+///
+/// # Errors
+/// As [`print_line`].
+pub(crate) fn print(bytes: &[u8]) -> std::io::Result<()> {
+    let mut stdout = std::io::stdout();
+    stdout.write_all(bytes)?;
+    stdout.flush()
+}
+
+/// Whether the reader of stdout is gone.
+pub(crate) fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    let error = error.downcast_ref::<std::io::Error>();
+    error.is_some_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe)
 }
 
 /// A bar with count, rate and time left, or nothing where nobody looks.

@@ -5,8 +5,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::Context;
+use moue::base::device::Device;
 use moue::base::error::Error;
-use moue::base::file::FileSystem;
+use moue::base::file::{Disk, FileSystem};
 use moue::run::config::RunConfig;
 use moue::run::folder::{RunFolder, next_path};
 use moue::run::train::{Start, Surroundings, open_data, train};
@@ -34,21 +35,36 @@ pub(crate) fn run(arguments: Train, quiet: bool) -> anyhow::Result<()> {
             (RunFolder::create(&path, &config, &disk)?, config)
         }
     };
+    let result = run_in(&folder, &config, &arguments, device, &disk, quiet);
+    if result.is_err() && arguments.resume.is_none() {
+        folder.discard();
+    }
+    result
+}
+
+fn run_in(
+    folder: &RunFolder,
+    config: &RunConfig,
+    arguments: &Train,
+    device: Device,
+    disk: &dyn Disk,
+    quiet: bool,
+) -> anyhow::Result<()> {
     note(quiet, &format!("run: {}", folder.path().display()));
-    let mut start = Start::of(&folder, &config, &device)?;
+    let mut start = Start::of(folder, config, &device)?;
     if let Some(path) = &arguments.init {
-        start.generator_from(path, &config, &device)?;
+        start.generator_from(path, config, &device)?;
     }
     let stop = stop_on_signal()?;
     let mut surroundings = Surroundings {
         device,
-        device_name: arguments.compute.device,
+        device_name: arguments.compute.device.clone(),
         workers: arguments.workers.into(),
-        disk: &disk,
+        disk,
         stop: &stop,
         listener: &mut TrainingProgress::new(quiet),
     };
-    train(&folder, &config, start, &mut surroundings)?;
+    train(folder, config, start, &mut surroundings)?;
     if stop.load(Ordering::Relaxed) {
         note(quiet, &format!("go on with: moue train --resume {}", folder.path().display()));
     }

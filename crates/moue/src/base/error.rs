@@ -85,21 +85,27 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 impl Error {
     /// The remedy, one sentence, where there is one to name.
     pub fn hint(&self) -> Option<&str> {
-        use std::io::ErrorKind::{NotFound, PermissionDenied, ReadOnlyFilesystem, StorageFull};
+        use std::io::ErrorKind::{
+            AlreadyExists, InvalidData, IsADirectory, NotADirectory, NotFound, PermissionDenied, QuotaExceeded,
+            ReadOnlyFilesystem, StorageFull,
+        };
         match self {
             Error::Read { source, .. } => match source.kind() {
-                NotFound => Some("check the path for a typing error"),
+                NotFound | NotADirectory => Some("check the path for a typing error"),
+                IsADirectory => Some("name a file, not a folder"),
+                InvalidData => Some("the file is damaged, or of another kind than it should be"),
                 PermissionDenied => Some("ask for read permission, or run as the owner of the file"),
                 _ => None,
             },
             Error::Write { source, .. } => match source.kind() {
-                StorageFull => Some(
+                StorageFull | QuotaExceeded => Some(
                     "free some space or name another folder with --out; what was written before is intact",
                 ),
                 PermissionDenied | ReadOnlyFilesystem => Some("name a folder you may write to with --out"),
-                NotFound => Some(
+                NotFound | NotADirectory | AlreadyExists => Some(
                     "the folder was removed meanwhile, or part of the path is a file; name another with --out",
                 ),
+                IsADirectory => Some("a folder has this name; name a file with --out"),
                 _ => None,
             },
             Error::Image { .. } => Some("replace or remove the file; PNG, JPEG, WebP, TIFF and BMP are read"),

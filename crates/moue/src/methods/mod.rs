@@ -127,7 +127,7 @@ impl MethodConfig {
     /// # Errors
     /// [`Error::Config`] for settings that cannot be.
     pub fn translator(&self, device: &Device) -> Result<Box<dyn Translator>> {
-        self.check()?;
+        self.check_size()?;
         let mut rng = Rng::stream(0, "generator", 0);
         Ok(match self {
             Self::Sasn(config) => Box::new(sasn::Generator::new(config, device, &mut rng)),
@@ -143,14 +143,27 @@ impl MethodConfig {
         stargan::Config::of_state_dict(shapes, image_size).map(Self::Stargan)
     }
 
+    /// What a generator needs: it halves the image twice and doubles it again.
+    fn check_size(&self) -> Result<()> {
+        match self.image_size() {
+            size if size % 4 == 0 && (8..=4096).contains(&size) => Ok(()),
+            size => Err(Error::config(
+                format!("images of {size} px cannot be made"),
+                "take a multiple of 4 from 8 to 4096, such as 64 or 128",
+            )),
+        }
+    }
+
+    /// What two players need.
     fn check(&self) -> Result<()> {
+        self.check_size()?;
         let (size, UpdateRatio { generator, discriminator }) = (self.image_size(), self.updates());
         let layers = match self {
             Self::Sasn(config) => config.discriminator_layers,
             Self::Stargan(config) => config.discriminator_layers,
         };
         let halvings = 1usize.checked_shl(layers as u32).unwrap_or(0);
-        if size < 8 || size % 4 != 0 || halvings == 0 || size % halvings != 0 || size > 4096 {
+        if layers == 0 || halvings == 0 || size % halvings != 0 {
             return Err(Error::config(
                 format!("method.image_size = {size} cannot be halved {layers} times by the discriminator"),
                 "take a multiple of 2^discriminator_layers, such as 64 or 128, or fewer layers",

@@ -46,7 +46,7 @@ pub fn save(
 ) -> Result<PathBuf> {
     let path = checkpoints.join(folder_name(iteration));
     let partial = checkpoints.join(format!(".{}.partial", folder_name(iteration)));
-    remove_folder(&partial)?;
+    remove_partial(checkpoints)?;
     create_folder(&partial)?;
     let written = write_files(&partial, game, method, iteration, disk);
     let renamed = written.and_then(|()| {
@@ -181,6 +181,18 @@ fn list(checkpoints: &Path) -> Result<Vec<(u64, PathBuf)>> {
     }
     found.sort_unstable();
     Ok(found)
+}
+
+/// Removes what sudden deaths left of checkpoints that were being written.
+fn remove_partial(checkpoints: &Path) -> Result<()> {
+    for entry in fs::read_dir(checkpoints).map_err(Error::read(checkpoints))? {
+        let path = entry.map_err(Error::read(checkpoints))?.path();
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        if name.starts_with(".step-") && name.ends_with(".partial") {
+            remove_folder(&path)?;
+        }
+    }
+    Ok(())
 }
 
 fn remove_folder(path: &Path) -> Result<()> {

@@ -34,10 +34,15 @@ impl RunFolder {
             return Err(Error::weights(path, "the folder is not empty", hint));
         }
         let folder = Self::lock(path)?;
-        write_whole(disk, &folder.config_path(), |output| output.write_all(config.to_toml().as_bytes()))?;
-        create_folder(&folder.samples())?;
-        create_folder(&folder.checkpoints())?;
-        Ok(folder)
+        let text = config.to_toml();
+        let written = write_whole(disk, &folder.config_path(), |output| output.write_all(text.as_bytes()));
+        match written.and_then(|()| folder.create_inner()) {
+            Ok(()) => Ok(folder),
+            Err(error) => {
+                folder.discard();
+                Err(error)
+            }
+        }
     }
 
     /// Opens a run to go on with it.
@@ -47,9 +52,29 @@ impl RunFolder {
     pub fn open(path: &Path) -> Result<(Self, RunConfig)> {
         let config = read_config(path)?;
         let folder = Self::lock(path)?;
-        create_folder(&folder.samples())?;
-        create_folder(&folder.checkpoints())?;
+        folder.create_inner()?;
         Ok((folder, config))
+    }
+
+    /// Removes a new run that never began, so that a start that failed does not stand in the way of the next. A run
+    /// that has begun stays, and so does what somebody else put here.
+    pub fn discard(self) {
+        if fs::metadata(self.events()).is_ok_and(|log| log.len() > 0) {
+            return;
+        }
+        let lock = self.path.join("run.lock");
+        // What cannot be removed stays: the error that led here is the one to report.
+        for file in [self.events(), self.split(), self.config_path(), lock] {
+            let _ = fs::remove_file(file);
+        }
+        for folder in [self.samples(), self.checkpoints(), self.path] {
+            let _ = fs::remove_dir(folder); // an empty one only
+        }
+    }
+
+    fn create_inner(&self) -> Result<()> {
+        create_folder(&self.samples())?;
+        create_folder(&self.checkpoints())
     }
 
     fn lock(path: &Path) -> Result<Self> {
@@ -138,6 +163,25 @@ pub fn next_path(parent: &Path, config: &RunConfig) -> Result<PathBuf> {
 mod tests {
     use super::*;
     use crate::base::file::FileSystem;
+
+    #[test]
+    fn a_run_that_never_began_is_discarded_and_no_other() {
+        let parent = tempfile::tempdir().unwrap();
+        let config = RunConfig::of_preset("smoke").unwrap();
+        let path = parent.path().join("run");
+        let create = || RunFolder::create(&path, &config, &FileSystem).unwrap();
+        create().discard();
+        assert!(!path.exists());
+        let folder = create();
+        fs::write(path.join("samples/mine.txt"), "mine").unwrap();
+        folder.discard();
+        assert_eq!(fs::read(path.join("samples/mine.txt")).unwrap(), b"mine");
+        fs::remove_dir_all(&path).unwrap();
+        let folder = create();
+        fs::write(folder.events(), "begun\n").unwrap();
+        folder.discard();
+        assert!(RunFolder::open(&path).is_ok());
+    }
 
     #[test]
     fn a_folder_in_use_is_refused_with_the_remedy() {

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use burn::tensor::{Device, Tensor};
 use image::{ImageBuffer, Rgb, RgbImage, imageops};
+use rayon::prelude::*;
 
 use super::model::Model;
 use crate::base::error::{Error, Result};
@@ -60,12 +61,19 @@ pub fn translate(
     device: &Device,
     mut done: impl FnMut(&Path, &[PathBuf]) -> Result<()>,
 ) -> Result<()> {
+    // A damaged input is named before anything is written.
+    if let Some(error) = job.inputs.par_iter().find_map_first(|input| images::read(input).err()) {
+        return Err(error);
+    }
     let names = result_names(&job.inputs);
     let path =
         |n: usize, target: Expression, folder: &Path| folder.join(format!("{}_{target}.png", names[n]));
-    if let Some(folder) = &job.folder {
-        let results = (0..job.inputs.len()).flat_map(|n| job.targets.iter().map(move |&t| (n, t)));
-        refuse_overwriting(&job.inputs, results.map(|(n, target)| path(n, target, folder)))?;
+    let results = job.folder.iter().flat_map(|folder| {
+        (0..job.inputs.len()).flat_map(move |n| job.targets.iter().map(move |&target| (n, target, folder)))
+    });
+    let results = results.map(|(n, target, folder)| path(n, target, folder));
+    refuse_overwriting(&job.inputs, results.chain(job.sheet.clone()))?;
+    for folder in job.folder.as_deref().into_iter().chain(job.sheet.as_deref().and_then(Path::parent)) {
         create_folder(folder)?;
     }
     let mut rows = Vec::new();
@@ -87,9 +95,6 @@ pub fn translate(
         done(input, &written)?;
     }
     if let Some(path) = &job.sheet {
-        if let Some(parent) = path.parent() {
-            create_folder(parent)?;
-        }
         images::write_png(job.disk, path, &images::sheet(&same_size(rows)))?;
     }
     Ok(())

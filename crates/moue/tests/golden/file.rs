@@ -26,7 +26,11 @@ impl Golden {
         let committed = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../golden");
         let file = format!("{case}.safetensors");
         let chosen = std::env::var_os("MOUE_GOLDEN").map(|folder| PathBuf::from(folder).join(&file));
-        let path = chosen.filter(|path| path.exists()).unwrap_or_else(|| committed.join(&file));
+        Self::read(chosen.filter(|path| path.exists()).unwrap_or_else(|| committed.join(&file)))
+    }
+
+    /// Opens a case's file.
+    pub(crate) fn read(path: PathBuf) -> Self {
         let bytes = std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
         let (_, header) = SafeTensors::read_metadata(&bytes).expect("a golden file is safetensors");
         let metadata = header.metadata().clone().unwrap_or_default().into_iter().collect();

@@ -1,0 +1,132 @@
+//! Weights come in from a PyTorch checkpoint and go out and in again without a loss.
+
+#[path = "golden/file.rs"]
+#[allow(dead_code, reason = "the golden tests use the rest")]
+mod file;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use moue::base::device::Device;
+use moue::base::expression::Expression;
+use moue::base::file::FileSystem;
+use moue::methods::stargan::{Config, Generator};
+use moue::methods::{MethodConfig, Translator};
+use moue::nn::module::for_each;
+use moue::run::exchange::{Precision, Tensors};
+use moue::run::model::Model;
+
+use file::Golden;
+
+fn committed(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../golden").join(name)
+}
+
+/// The generator of `golden/stargan.safetensors` as the public code saves it, running statistics included.
+fn checkpoint() -> PathBuf {
+    committed("stargan-G.ckpt")
+}
+
+/// The case that the checkpoint was made from, whatever folder of other goldens is set.
+fn golden() -> Golden {
+    Golden::read(committed("stargan.safetensors"))
+}
+
+fn tensors(translator: &mut dyn Translator) -> Tensors {
+    Tensors::of(translator, String::new())
+}
+
+#[test]
+fn a_stargan_checkpoint_imports_exactly_and_computes_what_pytorch_did() {
+    let (golden, device) = (golden(), Device::flex());
+    let mut model = Model::import(&checkpoint(), golden.setting("image"), &device).unwrap();
+    let MethodConfig::Stargan(config) = &model.card.method else { panic!("{:?}", model.card.method) };
+    let blocks: usize = golden.setting("residual_blocks");
+    assert_eq!((config.image_size, config.residual_blocks), (32, blocks));
+    assert_eq!(config.channels, golden.setting::<usize>("conv_dim"));
+
+    let mut expected = Generator::new(config, &device, &mut moue::base::rng::Rng::stream(0, "any", 0));
+    golden.load("G.", &mut expected);
+    assert_eq!(tensors(&mut *model.translator).values, tensors(&mut expected).values);
+
+    let edit = model.translator.edit(golden.tensor("x", &device), &golden.expressions("target"));
+    golden.check_output("fake", edit.on_square());
+}
+
+#[test]
+fn an_exported_model_opens_again_exactly_and_writes_the_same_bytes() {
+    let (folder, device) = (tempfile::tempdir().unwrap(), Device::flex());
+    let [first, second] = ["a.safetensors", "b.safetensors"].map(|name| folder.path().join(name));
+    let mut model = Model::import(&checkpoint(), 32, &device).unwrap();
+    model.write(&first, Precision::Full, &FileSystem).unwrap();
+    let mut opened = Model::open(&first, None, &device).unwrap();
+    assert_eq!(opened.card, model.card);
+    assert_eq!(tensors(&mut *opened.translator).values, tensors(&mut *model.translator).values);
+    opened.write(&second, Precision::Full, &FileSystem).unwrap();
+    assert_eq!(std::fs::read(&first).unwrap(), std::fs::read(&second).unwrap());
+}
+
+#[test]
+fn half_precision_stays_within_half_a_unit_of_the_last_place() {
+    let (folder, device) = (tempfile::tempdir().unwrap(), Device::flex());
+    let path = folder.path().join("half.safetensors");
+    let mut model = Model::import(&checkpoint(), 32, &device).unwrap();
+    model.write(&path, Precision::Half, &FileSystem).unwrap();
+    let mut half = Model::open(&path, None, &device).unwrap();
+    let (full, half) = (tensors(&mut *model.translator).values, tensors(&mut *half.translator).values);
+    for (name, (_, values)) in full {
+        for (&full, &half) in values.iter().zip(&half[&name].1) {
+            // 11 bits of mantissa; below 2^-14 the steps are 2^-24.
+            let bound = full.abs() * 2f32.powi(-11) + 2f32.powi(-25);
+            assert!((full - half).abs() <= bound, "{name}: {full} became {half}");
+        }
+    }
+}
+
+/// The state dict's shapes of a generator of the public code, with another number of labels.
+fn shapes(labels: usize) -> BTreeMap<String, Vec<usize>> {
+    let mut generator =
+        Generator::new(&Config::smoke(), &Device::flex(), &mut moue::base::rng::Rng::stream(0, "any", 0));
+    let mut shapes = BTreeMap::new();
+    for_each(&mut generator, |name, _, tensor| {
+        shapes.insert(name.to_string(), tensor.shape());
+    });
+    shapes.get_mut("main.0.weight").expect("the stem")[1] = 3 + labels;
+    shapes
+}
+
+fn recognise(shapes: &BTreeMap<String, Vec<usize>>) -> Result<MethodConfig, String> {
+    let shapes = shapes.iter().map(|(name, shape)| (name.as_str(), shape.as_slice())).collect();
+    MethodConfig::recognise(&shapes, 32)
+}
+
+#[test]
+fn a_generator_of_other_labels_is_refused_in_words() {
+    let MethodConfig::Stargan(config) = recognise(&shapes(Expression::COUNT)).unwrap() else {
+        panic!("another method")
+    };
+    assert_eq!((config.channels, config.residual_blocks), (8, 2));
+    let problem = recognise(&shapes(5)).unwrap_err();
+    assert!(problem.contains("5 labels") && problem.contains('8'), "{problem}");
+    let mut other = shapes(8);
+    other.remove("main.0.weight");
+    assert!(recognise(&other).unwrap_err().contains("no generator of StarGAN"));
+}
+
+#[test]
+fn what_is_no_checkpoint_is_refused_with_the_remedy() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("text-G.ckpt");
+    let whole = std::fs::read(checkpoint()).unwrap();
+    for content in [&b"no checkpoint"[..], b"", &whole[..whole.len() / 2]] {
+        std::fs::write(&path, content).unwrap();
+        let error = Model::import(&path, 32, &Device::flex()).err().expect("it is none");
+        assert!(error.to_string().contains("text-G.ckpt"), "{error}");
+        assert!(error.hint().unwrap().contains("torch.save"), "{error}");
+    }
+    let model = folder.path().join("model.safetensors");
+    std::fs::write(&model, b"{}").unwrap();
+    assert!(Model::open(&model, None, &Device::flex()).is_err());
+    let error = Model::open(&checkpoint(), None, &Device::flex()).err().expect("it is to be imported first");
+    assert!(error.hint().unwrap().contains("moue import"), "{error}");
+}
