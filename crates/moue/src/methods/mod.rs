@@ -272,7 +272,7 @@ impl Schedule {
     }
 
     fn small() -> Self {
-        Self { batch_size: 8, iterations: 3_000, decay: Decay::SecondHalf, flip: true }
+        Self { batch_size: 8, iterations: 2_000, decay: Decay::SecondHalf, flip: true }
     }
 
     fn smoke() -> Self {

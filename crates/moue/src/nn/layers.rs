@@ -61,9 +61,9 @@ impl Convolution {
         convolution(x, self.weight.clone(), None, stride, padding)
     }
 
-    /// The same convolution without bias and with another weight of this one's shape.
+    /// The same convolution with another weight of this one's shape.
     pub fn with_weight(&self, weight: Tensor<4>) -> Self {
-        Self { weight, bias: None, geometry: self.geometry }
+        Self { weight, bias: self.bias.clone(), geometry: self.geometry }
     }
 
     /// The gradient of the outputs, weighted by `gradient`, with respect to the input: a transposed convolution
