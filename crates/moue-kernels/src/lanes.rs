@@ -45,6 +45,21 @@ pub(crate) fn sum(values: &[f32]) -> f32 {
     sum_of(values, |value| value)
 }
 
+/// The sum of the products of two equally long slices.
+pub(crate) fn dot(a: &[f32], b: &[f32]) -> f32 {
+    let mut lanes = [0.0; LANES];
+    let ((a_chunks, a_rest), (b_chunks, b_rest)) = (a.as_chunks::<LANES>(), b.as_chunks::<LANES>());
+    for (a, b) in a_chunks.iter().zip(b_chunks) {
+        for lane in 0..LANES {
+            lanes[lane] += a[lane] * b[lane];
+        }
+    }
+    for (lane, (a, b)) in a_rest.iter().zip(b_rest).enumerate() {
+        lanes[lane] += a * b;
+    }
+    tree(lanes)
+}
+
 #[inline(always)]
 fn tree(mut lanes: [f32; LANES]) -> f32 {
     let mut width = LANES / 2;
@@ -67,6 +82,7 @@ mod tests {
             let values: Vec<f32> = (1..=length).map(|n| n as f32).collect();
             let expected = (length * (length + 1) / 2) as f32;
             assert_eq!(sum(&values), expected);
+            assert_eq!(dot(&values, &vec![2.0; length]), 2.0 * expected);
             assert_eq!(sums_of_pairs(&values, &values, |a, b| [a, 2.0 * b]), [expected, 2.0 * expected]);
         }
     }

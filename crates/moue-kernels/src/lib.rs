@@ -6,6 +6,7 @@
 //! | [`attention`] | the map of positions by positions is never held whole, in training neither |
 //! | [`convolution`], [`transposed_convolution`] | a weight is read once for the batch, not once for each image |
 //! | [`instance_norm`] | two passes over each plane, with the ReLU after it |
+//! | [`matrix_vector`], [`vector_matrix`], [`bilinear`] | a large matrix is read once, by all threads |
 //! | [`adam`] | one pass over parameter, gradient and moments instead of ten |
 //!
 //! Every operation has a portable body made of burn's operations, which is what GPUs run, and may have a faster one
@@ -22,11 +23,13 @@ mod instance_norm_flex;
 mod lanes;
 mod lowering;
 mod matrix;
+mod products;
 
 pub use adam::{AdamStep, adam};
 pub use attention::{TILE_BYTES, attention};
 pub use convolution::{Step, convolution, transposed_convolution};
 pub use instance_norm::instance_norm;
+pub use products::{bilinear, matrix_vector, vector_matrix};
 
 use burn::backend::{Autodiff, Backend, Flex, backend_extension, tensor::FloatTensor};
 use burn_autodiff::checkpoint::strategy::CheckpointStrategy;
@@ -155,6 +158,34 @@ pub trait Operations: Backend {
         relu: bool,
     ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
         instance_norm::portable::backward::<Self>(x, [weight, bias], [mean, inverse], output, relu)
+    }
+
+    /// See [`matrix_vector`].
+    fn matrix_vector(matrix: FloatTensor<Self>, vector: FloatTensor<Self>) -> FloatTensor<Self> {
+        products::portable::matrix_vector::<Self>(matrix, vector)
+    }
+
+    /// See [`vector_matrix`].
+    fn vector_matrix(vector: FloatTensor<Self>, matrix: FloatTensor<Self>) -> FloatTensor<Self> {
+        products::portable::vector_matrix::<Self>(vector, matrix)
+    }
+
+    /// See [`bilinear`].
+    fn bilinear(
+        left: FloatTensor<Self>,
+        matrix: FloatTensor<Self>,
+        right: FloatTensor<Self>,
+    ) -> FloatTensor<Self> {
+        products::portable::bilinear::<Self>(left, matrix, right)
+    }
+
+    /// `scale left_i right_j`, `scale` `[1]`: the gradient of [`bilinear`].
+    fn outer_product(
+        left: FloatTensor<Self>,
+        right: FloatTensor<Self>,
+        scale: FloatTensor<Self>,
+    ) -> FloatTensor<Self> {
+        products::portable::outer_product::<Self>(left, right, scale)
     }
 }
 
@@ -289,6 +320,46 @@ impl Operations for Flex {
             instance_norm::portable::backward::<Self>(x, [weight, bias], [mean, inverse], output, relu)
         }
     }
+
+    fn matrix_vector(matrix: FloatTensor<Self>, vector: FloatTensor<Self>) -> FloatTensor<Self> {
+        if takes(&matrix) {
+            products::fast::matrix_vector(matrix, vector)
+        } else {
+            products::portable::matrix_vector::<Self>(matrix, vector)
+        }
+    }
+
+    fn vector_matrix(vector: FloatTensor<Self>, matrix: FloatTensor<Self>) -> FloatTensor<Self> {
+        if takes(&matrix) {
+            products::fast::vector_matrix(vector, matrix)
+        } else {
+            products::portable::vector_matrix::<Self>(vector, matrix)
+        }
+    }
+
+    fn bilinear(
+        left: FloatTensor<Self>,
+        matrix: FloatTensor<Self>,
+        right: FloatTensor<Self>,
+    ) -> FloatTensor<Self> {
+        if takes(&matrix) {
+            products::fast::bilinear(left, matrix, right)
+        } else {
+            products::portable::bilinear::<Self>(left, matrix, right)
+        }
+    }
+
+    fn outer_product(
+        left: FloatTensor<Self>,
+        right: FloatTensor<Self>,
+        scale: FloatTensor<Self>,
+    ) -> FloatTensor<Self> {
+        if takes(&left) {
+            products::fast::outer_product(left, right, scale)
+        } else {
+            products::portable::outer_product::<Self>(left, right, scale)
+        }
+    }
 }
 
 impl<B: Operations, C: CheckpointStrategy> Operations for Autodiff<B, C> {
@@ -319,6 +390,14 @@ impl<B: Operations, C: CheckpointStrategy> Operations for Autodiff<B, C> {
         step: Step,
     ) -> FloatTensor<Self> {
         convolution::transposed_tracked::<B, C>(x, weight, step)
+    }
+
+    fn bilinear(
+        left: FloatTensor<Self>,
+        matrix: FloatTensor<Self>,
+        right: FloatTensor<Self>,
+    ) -> FloatTensor<Self> {
+        products::tracked::<B, C>(left, matrix, right)
     }
 
     fn instance_norm(
