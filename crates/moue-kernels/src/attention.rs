@@ -93,52 +93,41 @@ fn tiles(key: &Shape) -> impl Iterator<Item = std::ops::Range<usize>> + use<> {
     (0..positions).step_by(tile).map(move |start| start..(start + tile).min(positions))
 }
 
-impl<B: Operations, C: CheckpointStrategy> Operations for Autodiff<B, C> {
-    fn position_attention(
-        query: FloatTensor<Self>,
-        key: FloatTensor<Self>,
-        value: FloatTensor<Self>,
-    ) -> FloatTensor<Self> {
-        #[derive(Debug)]
-        struct Attention;
+/// [`attention`] as a node of the graph.
+pub(crate) fn tracked<B: Operations, C: CheckpointStrategy>(
+    query: FloatTensor<Autodiff<B, C>>,
+    key: FloatTensor<Autodiff<B, C>>,
+    value: FloatTensor<Autodiff<B, C>>,
+) -> FloatTensor<Autodiff<B, C>> {
+    #[derive(Debug)]
+    struct Attention;
 
-        impl<B: Backend> Backward<B, 3> for Attention {
-            type State = [NodeId; 3];
+    impl<B: Backend> Backward<B, 3> for Attention {
+        type State = [NodeId; 3];
 
-            fn backward(
-                self,
-                ops: Ops<[NodeId; 3], 3>,
-                grads: &mut Gradients,
-                checkpointer: &mut Checkpointer,
-            ) {
-                let output = grads.consume::<B>(&ops.node);
-                let [query, key, value] =
-                    ops.state.map(|id| checkpointer.retrieve_node_output::<FloatTensor<B>>(id));
-                let gradients = backward::<B>(query, key, value, output);
-                for (parent, gradient) in ops.parents.into_iter().zip(gradients) {
-                    if let Some(node) = parent {
-                        grads.register::<B>(node.id, gradient);
-                    }
+        fn backward(self, ops: Ops<[NodeId; 3], 3>, grads: &mut Gradients, checkpointer: &mut Checkpointer) {
+            let output = grads.consume::<B>(&ops.node);
+            let [query, key, value] =
+                ops.state.map(|id| checkpointer.retrieve_node_output::<FloatTensor<B>>(id));
+            let gradients = backward::<B>(query, key, value, output);
+            for (parent, gradient) in ops.parents.into_iter().zip(gradients) {
+                if let Some(node) = parent {
+                    grads.register::<B>(node.id, gradient);
                 }
             }
         }
+    }
 
-        let nodes = [query.node(), key.node(), value.node()];
-        match Attention.prepare::<C>(nodes).compute_bound().stateful() {
-            OpsKind::Tracked(mut prepared) => {
-                let state = [&query, &key, &value].map(|tensor| prepared.checkpoint(tensor));
-                let output = B::position_attention(
-                    query.into_primitive(),
-                    key.into_primitive(),
-                    value.into_primitive(),
-                );
-                prepared.finish(state, output)
-            }
-            OpsKind::UnTracked(prepared) => prepared.finish(B::position_attention(
-                query.into_primitive(),
-                key.into_primitive(),
-                value.into_primitive(),
-            )),
+    let nodes = [query.node(), key.node(), value.node()];
+    match Attention.prepare::<C>(nodes).compute_bound().stateful() {
+        OpsKind::Tracked(mut prepared) => {
+            let state = [&query, &key, &value].map(|tensor| prepared.checkpoint(tensor));
+            let [query, key, value] = [query, key, value].map(|tensor| tensor.into_primitive());
+            prepared.finish(state, B::position_attention(query, key, value))
+        }
+        OpsKind::UnTracked(prepared) => {
+            let [query, key, value] = [query, key, value].map(|tensor| tensor.into_primitive());
+            prepared.finish(B::position_attention(query, key, value))
         }
     }
 }

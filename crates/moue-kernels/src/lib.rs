@@ -4,6 +4,9 @@
 //! | operation | why |
 //! |---|---|
 //! | [`attention`] | the map of positions by positions is never held whole, in training neither |
+//! | [`convolution`], [`transposed_convolution`] | a weight is read once for the batch, not once for each image |
+//! | [`instance_norm`] | two passes over each plane, with the ReLU after it |
+//! | [`matrix_vector`], [`vector_matrix`], [`bilinear`] | a large matrix is read once, by all threads |
 //! | [`adam`] | one pass over parameter, gradient and moments instead of ten |
 //!
 //! Every operation has a portable body made of burn's operations, which is what GPUs run, and may have a faster one
@@ -11,13 +14,29 @@
 
 mod adam;
 mod attention;
+mod columns;
+mod convolution;
+mod convolution_flex;
+mod flex;
+mod instance_norm;
+mod instance_norm_flex;
+mod lanes;
+mod lowering;
+mod matrix;
+mod products;
 
 pub use adam::{AdamStep, adam};
 pub use attention::{TILE_BYTES, attention};
+pub use convolution::{Step, convolution, transposed_convolution};
+pub use instance_norm::instance_norm;
+pub use products::{bilinear, matrix_vector, vector_matrix};
 
-use burn::backend::{Backend, Flex, backend_extension, tensor::FloatTensor};
+use burn::backend::{Autodiff, Backend, Flex, backend_extension, tensor::FloatTensor};
+use burn_autodiff::checkpoint::strategy::CheckpointStrategy;
 
-/// The operations as burn dispatches them. Users call [`attention`] and [`adam`].
+use flex::takes;
+
+/// The operations as burn dispatches them. Users call the functions above.
 #[backend_extension(Flex, Cube: cfg(feature = "gpu"), Autodiff)]
 pub trait Operations: Backend {
     /// See [`attention`].
@@ -39,6 +58,135 @@ pub trait Operations: Backend {
     ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
         adam::portable::<Self>(parameter, gradient, mean, square, step)
     }
+
+    /// See [`convolution`]; without bias.
+    fn convolution(x: FloatTensor<Self>, weight: FloatTensor<Self>, step: Step) -> FloatTensor<Self> {
+        convolution::portable::convolution::<Self>(x, weight, step)
+    }
+
+    /// See [`convolution`].
+    fn biased_convolution(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        bias: FloatTensor<Self>,
+        step: Step,
+    ) -> FloatTensor<Self> {
+        convolution::portable::biased_convolution::<Self>(x, weight, bias, step)
+    }
+
+    /// The gradient of [`convolution`] by its input.
+    fn convolution_x_gradient(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        output: FloatTensor<Self>,
+        step: Step,
+    ) -> FloatTensor<Self> {
+        convolution::portable::convolution_x_gradient::<Self>(x, weight, output, step)
+    }
+
+    /// The gradient of [`convolution`] by its weight.
+    fn convolution_weight_gradient(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        output: FloatTensor<Self>,
+        step: Step,
+    ) -> FloatTensor<Self> {
+        convolution::portable::convolution_weight_gradient::<Self>(x, weight, output, step)
+    }
+
+    /// The sum of each channel of `[batch, channels, h, w]`: the gradient of a bias.
+    fn channel_sums(x: FloatTensor<Self>) -> FloatTensor<Self> {
+        convolution::portable::channel_sums::<Self>(x)
+    }
+
+    /// See [`transposed_convolution`].
+    fn transposed_convolution(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        step: Step,
+    ) -> FloatTensor<Self> {
+        convolution::portable::transposed_convolution::<Self>(x, weight, step)
+    }
+
+    /// The gradient of [`transposed_convolution`] by its input.
+    fn transposed_convolution_x_gradient(
+        weight: FloatTensor<Self>,
+        output: FloatTensor<Self>,
+        step: Step,
+    ) -> FloatTensor<Self> {
+        convolution::portable::transposed_convolution_x_gradient::<Self>(weight, output, step)
+    }
+
+    /// The gradient of [`transposed_convolution`] by its weight.
+    fn transposed_convolution_weight_gradient(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        output: FloatTensor<Self>,
+        step: Step,
+    ) -> FloatTensor<Self> {
+        convolution::portable::transposed_convolution_weight_gradient::<Self>(x, weight, output, step)
+    }
+
+    /// See [`instance_norm`].
+    fn instance_norm(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        bias: FloatTensor<Self>,
+        relu: bool,
+    ) -> FloatTensor<Self> {
+        Self::instance_norm_forward(x, weight, bias, relu).0
+    }
+
+    /// [`instance_norm`], the means and the inverse deviations `[batch, channels]`.
+    fn instance_norm_forward(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        bias: FloatTensor<Self>,
+        relu: bool,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
+        instance_norm::portable::forward::<Self>(x, weight, bias, relu)
+    }
+
+    /// The gradients of [`instance_norm`] by input, scale and shift.
+    fn instance_norm_backward(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        bias: FloatTensor<Self>,
+        mean: FloatTensor<Self>,
+        inverse: FloatTensor<Self>,
+        output: FloatTensor<Self>,
+        relu: bool,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
+        instance_norm::portable::backward::<Self>(x, [weight, bias], [mean, inverse], output, relu)
+    }
+
+    /// See [`matrix_vector`].
+    fn matrix_vector(matrix: FloatTensor<Self>, vector: FloatTensor<Self>) -> FloatTensor<Self> {
+        products::portable::matrix_vector::<Self>(matrix, vector)
+    }
+
+    /// See [`vector_matrix`].
+    fn vector_matrix(vector: FloatTensor<Self>, matrix: FloatTensor<Self>) -> FloatTensor<Self> {
+        products::portable::vector_matrix::<Self>(vector, matrix)
+    }
+
+    /// See [`bilinear`].
+    fn bilinear(
+        left: FloatTensor<Self>,
+        matrix: FloatTensor<Self>,
+        right: FloatTensor<Self>,
+    ) -> FloatTensor<Self> {
+        products::portable::bilinear::<Self>(left, matrix, right)
+    }
+
+    /// `scale left_i right_j`, `scale` `[1]`: the gradient of [`bilinear`].
+    fn outer_product(
+        left: FloatTensor<Self>,
+        right: FloatTensor<Self>,
+        scale: FloatTensor<Self>,
+    ) -> FloatTensor<Self> {
+        products::portable::outer_product::<Self>(left, right, scale)
+    }
 }
 
 impl Operations for Flex {
@@ -50,6 +198,215 @@ impl Operations for Flex {
         step: AdamStep,
     ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
         adam::fused(parameter, gradient, mean, square, step)
+    }
+
+    fn convolution(x: FloatTensor<Self>, weight: FloatTensor<Self>, step: Step) -> FloatTensor<Self> {
+        if takes(&x) {
+            convolution_flex::convolution(x, weight, step)
+        } else {
+            convolution::portable::convolution::<Self>(x, weight, step)
+        }
+    }
+
+    fn biased_convolution(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        bias: FloatTensor<Self>,
+        step: Step,
+    ) -> FloatTensor<Self> {
+        if takes(&x) {
+            convolution_flex::biased_convolution(x, weight, bias, step)
+        } else {
+            convolution::portable::biased_convolution::<Self>(x, weight, bias, step)
+        }
+    }
+
+    fn convolution_x_gradient(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        output: FloatTensor<Self>,
+        step: Step,
+    ) -> FloatTensor<Self> {
+        if takes(&x) {
+            convolution_flex::convolution_x_gradient(x, weight, output, step)
+        } else {
+            convolution::portable::convolution_x_gradient::<Self>(x, weight, output, step)
+        }
+    }
+
+    fn convolution_weight_gradient(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        output: FloatTensor<Self>,
+        step: Step,
+    ) -> FloatTensor<Self> {
+        if takes(&x) {
+            convolution_flex::convolution_weight_gradient(x, weight, output, step)
+        } else {
+            convolution::portable::convolution_weight_gradient::<Self>(x, weight, output, step)
+        }
+    }
+
+    fn channel_sums(x: FloatTensor<Self>) -> FloatTensor<Self> {
+        if takes(&x) {
+            convolution_flex::channel_sums(x)
+        } else {
+            convolution::portable::channel_sums::<Self>(x)
+        }
+    }
+
+    fn transposed_convolution(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        step: Step,
+    ) -> FloatTensor<Self> {
+        if takes(&x) {
+            convolution_flex::transposed_convolution(x, weight, step)
+        } else {
+            convolution::portable::transposed_convolution::<Self>(x, weight, step)
+        }
+    }
+
+    fn transposed_convolution_x_gradient(
+        weight: FloatTensor<Self>,
+        output: FloatTensor<Self>,
+        step: Step,
+    ) -> FloatTensor<Self> {
+        if takes(&weight) {
+            convolution_flex::transposed_convolution_x_gradient(weight, output, step)
+        } else {
+            convolution::portable::transposed_convolution_x_gradient::<Self>(weight, output, step)
+        }
+    }
+
+    fn transposed_convolution_weight_gradient(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        output: FloatTensor<Self>,
+        step: Step,
+    ) -> FloatTensor<Self> {
+        if takes(&x) {
+            convolution_flex::transposed_convolution_weight_gradient(x, weight, output, step)
+        } else {
+            convolution::portable::transposed_convolution_weight_gradient::<Self>(x, weight, output, step)
+        }
+    }
+
+    fn instance_norm_forward(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        bias: FloatTensor<Self>,
+        relu: bool,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
+        if takes(&x) {
+            instance_norm_flex::forward(x, weight, bias, relu)
+        } else {
+            instance_norm::portable::forward::<Self>(x, weight, bias, relu)
+        }
+    }
+
+    fn instance_norm_backward(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        bias: FloatTensor<Self>,
+        mean: FloatTensor<Self>,
+        inverse: FloatTensor<Self>,
+        output: FloatTensor<Self>,
+        relu: bool,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
+        if takes(&x) {
+            instance_norm_flex::backward(x, [weight, bias], [mean, inverse], output, relu)
+        } else {
+            instance_norm::portable::backward::<Self>(x, [weight, bias], [mean, inverse], output, relu)
+        }
+    }
+
+    fn matrix_vector(matrix: FloatTensor<Self>, vector: FloatTensor<Self>) -> FloatTensor<Self> {
+        if takes(&matrix) {
+            products::fast::matrix_vector(matrix, vector)
+        } else {
+            products::portable::matrix_vector::<Self>(matrix, vector)
+        }
+    }
+
+    fn vector_matrix(vector: FloatTensor<Self>, matrix: FloatTensor<Self>) -> FloatTensor<Self> {
+        if takes(&matrix) {
+            products::fast::vector_matrix(vector, matrix)
+        } else {
+            products::portable::vector_matrix::<Self>(vector, matrix)
+        }
+    }
+
+    fn bilinear(
+        left: FloatTensor<Self>,
+        matrix: FloatTensor<Self>,
+        right: FloatTensor<Self>,
+    ) -> FloatTensor<Self> {
+        if takes(&matrix) {
+            products::fast::bilinear(left, matrix, right)
+        } else {
+            products::portable::bilinear::<Self>(left, matrix, right)
+        }
+    }
+
+    fn outer_product(
+        left: FloatTensor<Self>,
+        right: FloatTensor<Self>,
+        scale: FloatTensor<Self>,
+    ) -> FloatTensor<Self> {
+        if takes(&left) {
+            products::fast::outer_product(left, right, scale)
+        } else {
+            products::portable::outer_product::<Self>(left, right, scale)
+        }
+    }
+}
+
+impl<B: Operations, C: CheckpointStrategy> Operations for Autodiff<B, C> {
+    fn position_attention(
+        query: FloatTensor<Self>,
+        key: FloatTensor<Self>,
+        value: FloatTensor<Self>,
+    ) -> FloatTensor<Self> {
+        attention::tracked::<B, C>(query, key, value)
+    }
+
+    fn convolution(x: FloatTensor<Self>, weight: FloatTensor<Self>, step: Step) -> FloatTensor<Self> {
+        convolution::tracked::<B, C>(x, weight, step)
+    }
+
+    fn biased_convolution(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        bias: FloatTensor<Self>,
+        step: Step,
+    ) -> FloatTensor<Self> {
+        convolution::biased_tracked::<B, C>(x, weight, bias, step)
+    }
+
+    fn transposed_convolution(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        step: Step,
+    ) -> FloatTensor<Self> {
+        convolution::transposed_tracked::<B, C>(x, weight, step)
+    }
+
+    fn bilinear(
+        left: FloatTensor<Self>,
+        matrix: FloatTensor<Self>,
+        right: FloatTensor<Self>,
+    ) -> FloatTensor<Self> {
+        products::tracked::<B, C>(left, matrix, right)
+    }
+
+    fn instance_norm(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        bias: FloatTensor<Self>,
+        relu: bool,
+    ) -> FloatTensor<Self> {
+        instance_norm::tracked::<B, C>(x, weight, bias, relu)
     }
 }
 

@@ -17,6 +17,7 @@ use crate::base::faces::Batch;
 use crate::base::rng::Rng;
 use crate::nn::edit::Edit;
 use crate::nn::module::Module;
+use crate::nn::passes::Losses;
 use crate::nn::player::Saved;
 
 /// Anything that shows a face with another expression.
@@ -53,9 +54,6 @@ impl Rates {
         Self { generator: self.generator * factor, discriminator: self.discriminator * factor }
     }
 }
-
-/// Named numbers `[1]` that still lie on the device: reading one waits for all work before it.
-pub type Losses = Vec<(String, Tensor<1>)>;
 
 /// How often each player is updated. One of the two is 1; the other player is updated on every batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -289,7 +287,7 @@ impl Schedule {
     }
 
     fn small() -> Self {
-        Self { batch_size: 8, iterations: 3_000, decay: Decay::SecondHalf, flip: true }
+        Self { batch_size: 8, iterations: 2_000, decay: Decay::SecondHalf, flip: true }
     }
 
     fn smoke() -> Self {

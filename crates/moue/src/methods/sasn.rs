@@ -10,11 +10,11 @@
 //! that batch with fresh fakes. The singular vectors are warmed by 15 power iterations at the start, then advanced
 //! once before each update of the discriminator.
 
-use burn::tensor::activation::{leaky_relu, relu};
+use burn::tensor::activation::leaky_relu;
 use burn::tensor::{Device, Tensor};
 use serde::{Deserialize, Serialize};
 
-use super::{Game, Losses, Rates, Translator, UpdateRatio};
+use super::{Game, Rates, Translator, UpdateRatio};
 use crate::base::expression::Expression;
 use crate::base::faces::Batch;
 use crate::base::rng::Rng;
@@ -25,6 +25,7 @@ use crate::nn::label_planes::with_label_planes;
 use crate::nn::layers::{Convolution, Geometry, InstanceNorm, TransposedConvolution};
 use crate::nn::losses::{AdversarialLoss, classification, mean_absolute_difference};
 use crate::nn::module::{Module, Visitor, tracked};
+use crate::nn::passes::{DiscriminatorPass, GeneratorPass, Judgement, Losses};
 use crate::nn::player::{Player, Saved};
 use crate::nn::residual::ResidualBlock;
 use crate::nn::self_attention::SelfAttention;
@@ -192,16 +193,16 @@ impl Generator {
     /// `[b, 3, s, s]` in -1..1 and a target for each face -> `[b, 3, s, s]` in -1..1. Shapes are for C = 64, s = 128.
     pub fn forward(&self, x: Tensor<4>, targets: &[Expression]) -> Tensor<4> {
         let x = with_label_planes(x, targets); // 11 @ 128
-        let x = relu(self.stem_norm.forward(self.stem.forward(x))); // 64 @ 128
-        let x = relu(self.down_norms[0].forward(self.downs[0].forward(x))); // 128 @ 64
+        let x = self.stem_norm.forward_relu(self.stem.forward(x)); // 64 @ 128
+        let x = self.down_norms[0].forward_relu(self.downs[0].forward(x)); // 128 @ 64
         let x = self.attend(Place::Down1, x);
-        let x = relu(self.down_norms[1].forward(self.downs[1].forward(x))); // 256 @ 32
+        let x = self.down_norms[1].forward_relu(self.downs[1].forward(x)); // 256 @ 32
         let x = self.attend(Place::Down2, x);
         let x = self.residual.iter().fold(x, |x, block| block.forward(x)); // 256 @ 32
         let x = self.attend(Place::Bottleneck, x);
-        let x = relu(self.up_norms[0].forward(self.ups[0].forward(x))); // 128 @ 64
+        let x = self.up_norms[0].forward_relu(self.ups[0].forward(x)); // 128 @ 64
         let x = self.attend(Place::Up1, x);
-        let x = relu(self.up_norms[1].forward(self.ups[1].forward(x))); // 64 @ 128
+        let x = self.up_norms[1].forward_relu(self.ups[1].forward(x)); // 64 @ 128
         self.head.forward(x).tanh() // 3 @ 128
     }
 
@@ -254,15 +255,6 @@ pub struct Discriminator {
     expression: Convolution,
     /// One for each layer, in the order above; empty without spectral norm.
     norms: Vec<SpectralNorm>,
-}
-
-/// The discriminator's answer.
-#[derive(Debug, Clone)]
-pub struct Judgement {
-    /// Real-or-fake logits, `[batch, 1, h, w]`.
-    pub source: Tensor<4>,
-    /// Expression logits, `[batch, 8]`.
-    pub expression: Tensor<2>,
 }
 
 impl Discriminator {
@@ -378,40 +370,6 @@ pub struct Sasn {
     pub discriminator: Player<Discriminator>,
 }
 
-/// What a generator update computes before it steps.
-pub struct GeneratorPass {
-    /// G(x, c), `[b, 3, s, s]`.
-    pub fake: Tensor<4>,
-    /// G(G(x, c), c').
-    pub reconstructed: Tensor<4>,
-    /// D(G(x, c)).
-    pub judgement: Judgement,
-    /// Eq. 6's part of the generator.
-    pub adversarial: Tensor<1>,
-    /// L_cls^f, eq. 8.
-    pub classification: Tensor<1>,
-    /// L_rec, eq. 9.
-    pub reconstruction: Tensor<1>,
-    /// L_G, eq. 11.
-    pub total: Tensor<1>,
-}
-
-/// What a discriminator update computes before it steps.
-pub struct DiscriminatorPass {
-    /// D(x).
-    pub real: Judgement,
-    /// -L_adv, eq. 6: the two terms summed.
-    pub on_real: Tensor<1>,
-    /// Its second term, on fakes.
-    pub on_fake: Tensor<1>,
-    /// L_cls^r, eq. 7.
-    pub classification: Tensor<1>,
-    /// The gradient penalty without its weight, for `wasserstein_gp`.
-    pub penalty: Option<Tensor<1>>,
-    /// L_D, eq. 10.
-    pub total: Tensor<1>,
-}
-
 impl Sasn {
     /// Two players that have not learned anything.
     pub fn new(config: Config, seed: u64, device: &Device) -> Self {
@@ -448,35 +406,37 @@ impl Sasn {
         alpha: Tensor<4>,
     ) -> DiscriminatorPass {
         let x = &batch.source.images;
-        let count = batch.targets.len();
         let fake = self.generator.network.forward(x.clone(), &batch.targets);
-        // Real and fake in one pass: no layer mixes the images of a batch.
         let both = discriminator.forward(Tensor::cat(vec![x.clone(), fake.clone()], 0));
-        let [real, fakes] = [0..count, count..2 * count].map(|half| both.source.clone().slice_dim(0, half));
-        let real = Judgement { source: real, expression: both.expression.slice_dim(0, 0..count) };
+        let [real, judged_fake] = both.halves();
         let on_real = self.config.adversarial_loss.on_real(real.source.clone());
-        let on_fake = self.config.adversarial_loss.on_fake(fakes);
+        let on_fake = self.config.adversarial_loss.on_fake(judged_fake.source.clone());
         let classification = classification(real.expression.clone(), &batch.source.expressions);
+        let penalised = self.config.adversarial_loss == AdversarialLoss::WassersteinGp;
+        let input_gradient = penalised.then(|| discriminator.input_gradient(mix(x.clone(), fake, alpha)));
+        let penalty = input_gradient.clone().map(gradient_penalty);
         let mut total =
             on_real.clone() + on_fake.clone() + classification.clone() * self.config.lambda_classification;
-        let penalty = (self.config.adversarial_loss == AdversarialLoss::WassersteinGp)
-            .then(|| gradient_penalty(discriminator.input_gradient(mix(x.clone(), fake, alpha))));
         if let Some(penalty) = &penalty {
             total = total + penalty.clone() * self.config.lambda_gradient_penalty;
         }
-        DiscriminatorPass { real, on_real, on_fake, classification, penalty, total }
+        DiscriminatorPass {
+            real,
+            fake: judged_fake,
+            on_real,
+            on_fake,
+            classification,
+            input_gradient,
+            penalty,
+            total,
+        }
     }
 
     /// Eq. 11: one step of the generator.
     pub fn update_generator(&mut self, batch: &Batch, learning_rate: f64) -> Losses {
         let network = tracked(&self.generator.network);
         let pass = self.generator_pass(&network, batch);
-        let losses = [
-            ("generator.adversarial", pass.adversarial),
-            ("generator.classification", pass.classification),
-            ("generator.reconstruction", pass.reconstruction),
-        ];
-        let losses = losses.map(|(name, loss)| (name.to_string(), loss.detach())).into();
+        let losses = pass.losses();
         self.generator.update(network, pass.total, learning_rate);
         losses
     }
@@ -487,12 +447,7 @@ impl Sasn {
         let alpha = mixing_weights(&batch.source.images, rng);
         let network = tracked(&self.discriminator.network);
         let pass = self.discriminator_pass(&network, batch, alpha);
-        let mut losses: Losses = vec![
-            ("discriminator.adversarial".into(), (pass.on_real + pass.on_fake).detach()),
-            ("discriminator.classification".into(), pass.classification.detach()),
-        ];
-        losses
-            .extend(pass.penalty.map(|penalty| ("discriminator.gradient_penalty".into(), penalty.detach())));
+        let losses = pass.losses();
         self.discriminator.update(network, pass.total, learning_rate);
         losses
     }

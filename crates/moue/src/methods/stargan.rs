@@ -6,11 +6,11 @@
 
 use std::collections::BTreeMap;
 
-use burn::tensor::activation::{leaky_relu, relu};
+use burn::tensor::activation::leaky_relu;
 use burn::tensor::{Device, Tensor};
 use serde::{Deserialize, Serialize};
 
-use super::{Game, Losses, Rates, Translator};
+use super::{Game, Rates, Translator};
 use crate::base::expression::Expression;
 use crate::base::faces::Batch;
 use crate::base::rng::Rng;
@@ -21,6 +21,7 @@ use crate::nn::label_planes::with_label_planes;
 use crate::nn::layers::{Convolution, Geometry, InstanceNorm, TransposedConvolution};
 use crate::nn::losses::{AdversarialLoss, classification, mean_absolute_difference};
 use crate::nn::module::{Module, Visitor, tracked};
+use crate::nn::passes::{DiscriminatorPass, GeneratorPass, Judgement, Losses};
 use crate::nn::player::{Player, Saved};
 use crate::nn::residual::ResidualBlock;
 
@@ -150,15 +151,15 @@ impl Generator {
     /// `[b, 3, s, s]` in -1..1 and a target for each face -> `[b, 3, s, s]` in -1..1.
     pub fn forward(&self, x: Tensor<4>, targets: &[Expression]) -> Tensor<4> {
         let (stem, stem_norm) = &self.stem;
-        let mut x = relu(stem_norm.forward(stem.forward(with_label_planes(x, targets))));
+        let mut x = stem_norm.forward_relu(stem.forward(with_label_planes(x, targets)));
         for (down, norm) in &self.downs {
-            x = relu(norm.forward(down.forward(x)));
+            x = norm.forward_relu(down.forward(x));
         }
         for block in &self.residual {
             x = block.forward(x);
         }
         for (up, norm) in &self.ups {
-            x = relu(norm.forward(up.forward(x)));
+            x = norm.forward_relu(up.forward(x));
         }
         self.head.forward(x).tanh()
     }
@@ -220,11 +221,11 @@ impl Discriminator {
         Self { main, conv1, conv2 }
     }
 
-    /// `[b, 3, s, s]` -> real-or-fake logits `[b, 1, h, w]` and expression logits `[b, 8]`.
-    pub fn forward(&self, x: Tensor<4>) -> (Tensor<4>, Tensor<2>) {
+    /// Judges `[b, 3, s, s]`.
+    pub fn forward(&self, x: Tensor<4>) -> Judgement {
         let slope = f64::from(NEGATIVE_SLOPE);
         let x = self.main.iter().fold(x, |x, layer| leaky_relu(layer.forward(x), slope));
-        (self.conv1.forward(x.clone()), self.conv2.forward(x).flatten(1, 3))
+        Judgement { source: self.conv1.forward(x.clone()), expression: self.conv2.forward(x).flatten(1, 3) }
     }
 
     /// The gradient of the summed real-or-fake logits with respect to the constant `x`, of its shape.
@@ -252,44 +253,6 @@ pub struct Stargan {
     pub discriminator: Player<Discriminator>,
 }
 
-/// What a generator update computes before it steps.
-pub struct GeneratorPass {
-    /// G(x, c), `[b, 3, s, s]`.
-    pub fake: Tensor<4>,
-    /// G(G(x, c), c').
-    pub reconstructed: Tensor<4>,
-    /// -E D_src(G(x, c)).
-    pub adversarial: Tensor<1>,
-    /// L_cls^f, eq. 3.
-    pub classification: Tensor<1>,
-    /// L_rec, eq. 4.
-    pub reconstruction: Tensor<1>,
-    /// L_G, eq. 6.
-    pub total: Tensor<1>,
-}
-
-/// What a discriminator update computes before it steps.
-pub struct DiscriminatorPass {
-    /// D_src(x), `[b, 1, h, w]`.
-    pub real_source: Tensor<4>,
-    /// D_src(G(x, c)), `[b, 1, h, w]`.
-    pub fake_source: Tensor<4>,
-    /// D_cls(x), `[b, 8]`.
-    pub real_expression: Tensor<2>,
-    /// -E D_src(x).
-    pub on_real: Tensor<1>,
-    /// E D_src(G(x, c)).
-    pub on_fake: Tensor<1>,
-    /// L_cls^r, eq. 2.
-    pub classification: Tensor<1>,
-    /// The gradient of D_src at points between real and fake, `[b, 3, s, s]`.
-    pub input_gradient: Tensor<4>,
-    /// The gradient penalty, without its weight.
-    pub penalty: Tensor<1>,
-    /// L_D, eq. 5.
-    pub total: Tensor<1>,
-}
-
 impl Stargan {
     /// Two players that have not learned anything.
     pub fn new(config: Config, seed: u64, device: &Device) -> Self {
@@ -307,14 +270,14 @@ impl Stargan {
         let x = &batch.source.images;
         let fake = generator.forward(x.clone(), &batch.targets);
         let reconstructed = generator.forward(fake.clone(), &batch.source.expressions);
-        let (fake_source, fake_expression) = self.discriminator.network.forward(fake.clone());
-        let adversarial = LOSS.of_generator(fake_source);
-        let classification = classification(fake_expression, &batch.targets);
+        let judgement = self.discriminator.network.forward(fake.clone());
+        let adversarial = LOSS.of_generator(judgement.source.clone());
+        let classification = classification(judgement.expression.clone(), &batch.targets);
         let reconstruction = mean_absolute_difference(x.clone(), reconstructed.clone());
         let total = adversarial.clone()
             + classification.clone() * self.config.lambda_classification
             + reconstruction.clone() * self.config.lambda_reconstruction;
-        GeneratorPass { fake, reconstructed, adversarial, classification, reconstruction, total }
+        GeneratorPass { fake, reconstructed, judgement, adversarial, classification, reconstruction, total }
     }
 
     /// L_D and its parts for a discriminator, against the generator as it is. `alpha`, `[b, 1, 1, 1]` in 0..1, says
@@ -326,26 +289,22 @@ impl Stargan {
         alpha: Tensor<4>,
     ) -> DiscriminatorPass {
         let x = &batch.source.images;
-        let count = batch.targets.len();
         let fake = self.generator.network.forward(x.clone(), &batch.targets);
-        // Real and fake in one pass: no layer mixes the images of a batch.
-        let (source, expression) = discriminator.forward(Tensor::cat(vec![x.clone(), fake.clone()], 0));
-        let [real_source, fake_source] =
-            [0..count, count..2 * count].map(|half| source.clone().slice_dim(0, half));
-        let real_expression = expression.slice_dim(0, 0..count);
-        let on_real = LOSS.on_real(real_source.clone());
-        let on_fake = LOSS.on_fake(fake_source.clone());
-        let classification = classification(real_expression.clone(), &batch.source.expressions);
+        let both = discriminator.forward(Tensor::cat(vec![x.clone(), fake.clone()], 0));
+        let [real, judged_fake] = both.halves();
+        let on_real = LOSS.on_real(real.source.clone());
+        let on_fake = LOSS.on_fake(judged_fake.source.clone());
+        let classification = classification(real.expression.clone(), &batch.source.expressions);
         let input_gradient = discriminator.input_gradient(mix(x.clone(), fake, alpha));
         let penalty = gradient_penalty(input_gradient.clone());
         let total = on_real.clone()
             + on_fake.clone()
             + classification.clone() * self.config.lambda_classification
             + penalty.clone() * self.config.lambda_gradient_penalty;
+        let (input_gradient, penalty) = (Some(input_gradient), Some(penalty));
         DiscriminatorPass {
-            real_source,
-            fake_source,
-            real_expression,
+            real,
+            fake: judged_fake,
             on_real,
             on_fake,
             classification,
@@ -359,12 +318,7 @@ impl Stargan {
     pub fn update_generator(&mut self, batch: &Batch, learning_rate: f64) -> Losses {
         let network = tracked(&self.generator.network);
         let pass = self.generator_pass(&network, batch);
-        let losses = [
-            ("generator.adversarial", pass.adversarial),
-            ("generator.classification", pass.classification),
-            ("generator.reconstruction", pass.reconstruction),
-        ];
-        let losses = losses.map(|(name, loss)| (name.to_string(), loss.detach())).into();
+        let losses = pass.losses();
         self.generator.update(network, pass.total, learning_rate);
         losses
     }
@@ -374,12 +328,7 @@ impl Stargan {
         let alpha = mixing_weights(&batch.source.images, rng);
         let network = tracked(&self.discriminator.network);
         let pass = self.discriminator_pass(&network, batch, alpha);
-        let losses = [
-            ("discriminator.adversarial", pass.on_real + pass.on_fake),
-            ("discriminator.classification", pass.classification),
-            ("discriminator.gradient_penalty", pass.penalty),
-        ];
-        let losses = losses.map(|(name, loss)| (name.to_string(), loss.detach())).into();
+        let losses = pass.losses();
         self.discriminator.update(network, pass.total, learning_rate);
         losses
     }

@@ -1,8 +1,7 @@
 //! Convolutions and instance norm with PyTorch's names, shapes and initialisation.
 
-use burn::tensor::module::{conv_transpose2d, conv2d};
-use burn::tensor::ops::{ConvOptions, ConvTransposeOptions};
 use burn::tensor::{Device, Tensor, TensorData};
+use moue_kernels::{convolution, instance_norm, transposed_convolution};
 
 use super::module::{Module, Visitor};
 use crate::base::rng::Rng;
@@ -52,29 +51,26 @@ impl Convolution {
 
     /// The convolution of `x`.
     pub fn forward(&self, x: Tensor<4>) -> Tensor<4> {
-        conv2d(x, self.weight.clone(), self.bias.clone(), self.options())
+        let Geometry { stride, padding, .. } = self.geometry;
+        convolution(x, self.weight.clone(), self.bias.clone(), stride, padding)
     }
 
     /// The convolution without the bias.
     pub fn forward_unbiased(&self, x: Tensor<4>) -> Tensor<4> {
-        conv2d(x, self.weight.clone(), None, self.options())
+        let Geometry { stride, padding, .. } = self.geometry;
+        convolution(x, self.weight.clone(), None, stride, padding)
     }
 
-    /// The same convolution without bias and with another weight of this one's shape.
+    /// The same convolution with another weight of this one's shape.
     pub fn with_weight(&self, weight: Tensor<4>) -> Self {
-        Self { weight, bias: None, geometry: self.geometry }
+        Self { weight, bias: self.bias.clone(), geometry: self.geometry }
     }
 
     /// The gradient of the outputs, weighted by `gradient`, with respect to the input: a transposed convolution
     /// with the same weights. Exact where the stride loses no border, as for all layers here.
     pub fn input_gradient(&self, gradient: Tensor<4>) -> Tensor<4> {
         let Geometry { stride, padding, .. } = self.geometry;
-        let options = ConvTransposeOptions::new([stride; 2], [padding; 2], [0; 2], [1; 2], 1);
-        conv_transpose2d(gradient, self.weight.clone(), None, options)
-    }
-
-    fn options(&self) -> ConvOptions<2> {
-        ConvOptions::new([self.geometry.stride; 2], [self.geometry.padding; 2], [1; 2], 1)
+        transposed_convolution(gradient, self.weight.clone(), stride, padding)
     }
 }
 
@@ -106,8 +102,7 @@ impl TransposedConvolution {
     /// The transposed convolution of `x`.
     pub fn forward(&self, x: Tensor<4>) -> Tensor<4> {
         let Geometry { stride, padding, .. } = self.geometry;
-        let options = ConvTransposeOptions::new([stride; 2], [padding; 2], [0; 2], [1; 2], 1);
-        conv_transpose2d(x, self.weight.clone(), None, options)
+        transposed_convolution(x, self.weight.clone(), stride, padding)
     }
 }
 
@@ -135,13 +130,12 @@ impl InstanceNorm {
 
     /// Normalises `[batch, channels, height, width]`.
     pub fn forward(&self, x: Tensor<4>) -> Tensor<4> {
-        let [batch, channels, height, width] = x.dims();
-        let x = x.reshape([batch, channels, height * width]);
-        let centred = x.clone() - x.mean_dim(2);
-        let deviation = (centred.clone() * centred.clone()).mean_dim(2).add_scalar(1e-5).sqrt();
-        let scale = self.weight.clone().reshape([1, channels, 1]) / deviation;
-        let normal = centred * scale + self.bias.clone().reshape([1, channels, 1]);
-        normal.reshape([batch, channels, height, width])
+        instance_norm(x, self.weight.clone(), self.bias.clone(), false)
+    }
+
+    /// [`Self::forward`] and a ReLU in one.
+    pub fn forward_relu(&self, x: Tensor<4>) -> Tensor<4> {
+        instance_norm(x, self.weight.clone(), self.bias.clone(), true)
     }
 }
 

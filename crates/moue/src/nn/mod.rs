@@ -7,6 +7,7 @@ pub mod label_planes;
 pub mod layers;
 pub mod losses;
 pub mod module;
+pub mod passes;
 pub mod player;
 pub mod residual;
 pub mod self_attention;

@@ -1,6 +1,5 @@
 //! StarGAN's residual block.
 
-use burn::tensor::activation::relu;
 use burn::tensor::{Device, Tensor};
 
 use super::layers::{Convolution, Geometry, InstanceNorm};
@@ -26,7 +25,7 @@ impl ResidualBlock {
     pub fn forward(&self, x: Tensor<4>) -> Tensor<4> {
         let [first, second] = &self.convolutions;
         let [first_norm, second_norm] = &self.norms;
-        let inner = relu(first_norm.forward(first.forward(x.clone())));
+        let inner = first_norm.forward_relu(first.forward(x.clone()));
         x + second_norm.forward(second.forward(inner))
     }
 }

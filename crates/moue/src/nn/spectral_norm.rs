@@ -1,6 +1,7 @@
 //! Spectral normalisation of a convolution (Miyato et al. 2018; the paper's eq. 5).
 
 use burn::tensor::{Device, Tensor, TensorData};
+use moue_kernels::{bilinear, matrix_vector, vector_matrix};
 
 use super::layers::Convolution;
 use crate::base::rng::Rng;
@@ -35,13 +36,13 @@ impl SpectralNorm {
     /// One power iteration: v <- W^T u / |W^T u|, then u <- W v / |W v|.
     pub fn advance(&mut self, weight: &Tensor<4>) {
         let matrix = matrix(weight);
-        self.v = normalise(product(matrix.clone().transpose(), self.u.clone()));
-        self.u = normalise(product(matrix, self.v.clone()));
+        self.v = normalise(vector_matrix(self.u.clone(), matrix.clone()));
+        self.u = normalise(matrix_vector(matrix, self.v.clone()));
     }
 
     /// `[1]`: u^T W v. Gradients flow to the weight; u and v are constants.
     pub fn sigma(&self, weight: &Tensor<4>) -> Tensor<1> {
-        (product(matrix(weight), self.v.clone()) * self.u.clone()).sum()
+        bilinear(self.u.clone(), matrix(weight), self.v.clone())
     }
 
     /// The convolution with W / sigma. Dividing the output costs less than dividing the weight, whose gradient is the
@@ -58,11 +59,6 @@ impl SpectralNorm {
 
 fn matrix(weight: &Tensor<4>) -> Tensor<2> {
     weight.clone().flatten(1, 3)
-}
-
-fn product(matrix: Tensor<2>, vector: Tensor<1>) -> Tensor<1> {
-    let [rows, _] = matrix.dims();
-    matrix.matmul(vector.unsqueeze_dim(1)).reshape([rows])
 }
 
 fn normalise(vector: Tensor<1>) -> Tensor<1> {

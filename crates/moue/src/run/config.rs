@@ -84,7 +84,7 @@ impl RunConfig {
         let (method, training) = (preset.settings)();
         let portion = |parts: u64| (training.iterations / parts).clamp(1, 1_000);
         let output = OutputConfig {
-            log_every: portion(60).min(20),
+            log_every: portion(30).min(20),
             sample_every: portion(12),
             checkpoint_every: portion(12),
             keep_every: (training.iterations / 4).max(1),

@@ -19,7 +19,8 @@ use crate::base::faces::{Batch, Faces};
 use crate::base::file::{Disk, write_whole};
 use crate::base::rng::Rng;
 use crate::data::{Dataset, HostBatch, Loader, LoaderConfig, Split};
-use crate::methods::{Game, Losses};
+use crate::methods::Game;
+use crate::nn::passes::Losses;
 
 /// After so many batches the rest is projected: the first ones pay for allocations.
 const PROJECT_AFTER: u64 = 3;
