@@ -126,7 +126,7 @@ pub(crate) struct Translate {
 
 #[derive(Debug, Args)]
 pub(crate) struct Train {
-    /// Where to start: paper, stargan, small, smoke, …; --help of a wrong name lists all [default: small]
+    /// Where to start: paper, small, smoke, stargan, stargan-small or stargan-smoke [default: small]
     #[arg(long, value_name = "NAME")]
     pub(crate) preset: Option<String>,
     /// A manifest's folder, or a folder of classes

@@ -82,12 +82,12 @@ impl RunConfig {
     pub fn of_preset(name: &str) -> Result<Self> {
         let preset = preset(name)?;
         let (method, training) = (preset.settings)();
-        let portion = |parts: u64| (training.iterations / parts).clamp(1, 1_000);
+        let every = (training.iterations / 20).clamp(1, 1_000);
         let output = OutputConfig {
-            log_every: portion(30).min(20),
-            sample_every: portion(12),
-            checkpoint_every: portion(12),
-            keep_every: (training.iterations / 4).max(1),
+            log_every: every.min(20),
+            sample_every: every,
+            checkpoint_every: every,
+            keep_every: every * (training.iterations / 4 / every).max(1),
         };
         Ok(Self {
             preset: preset.name.to_string(),
