@@ -3,7 +3,7 @@
 use std::io::{IsTerminal, Write};
 use std::time::Duration;
 
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{HumanDuration, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use moue::base::error::{Error, Result};
 use moue::run::events::{Event, Listener};
 
@@ -58,7 +58,7 @@ pub(crate) fn is_broken_pipe(error: &anyhow::Error) -> bool {
 /// A bar with count, rate and time left, or nothing where nobody looks.
 pub(crate) fn bar(length: u64, quiet: bool, unit: &str) -> ProgressBar {
     if quiet || !std::io::stderr().is_terminal() {
-        return ProgressBar::hidden();
+        return ProgressBar::with_draw_target(Some(length), ProgressDrawTarget::hidden());
     }
     let template = format!("{{bar:30}} {{pos}}/{{len}} {unit}, {{eta}} left  {{msg}}");
     let style = ProgressStyle::with_template(&template).unwrap_or_else(|_| ProgressStyle::default_bar());
@@ -89,6 +89,7 @@ impl Listener for TrainingProgress {
             Event::Started { iteration, iterations, faces: [train, validation, test], device } => {
                 self.bar = bar(*iterations, self.quiet, "batches");
                 self.bar.set_position(*iteration);
+                self.bar.reset_eta();
                 self.line(&format!(
                     "training on {train} faces ({validation} held out for validation, {test} for the test) on {device}, \
                      batch {iteration} of {iterations}"
@@ -104,13 +105,17 @@ impl Listener for TrainingProgress {
                     );
                 }
             }
-            Event::Step { iteration, values, images_per_second, .. } => {
+            Event::Step { iteration, updates, values, images_per_second, .. } => {
+                let updates: Vec<_> = updates.iter().map(|(name, count)| format!("{name} {count}")).collect();
                 let values: Vec<_> =
                     values.iter().map(|(name, value)| format!("{} {value:.3}", short(name))).collect();
-                let text = format!("{images_per_second:.1} faces/s  {}", values.join("  "));
+                let updates = updates.join(", ");
+                let text =
+                    format!("{images_per_second:.1} faces/s  updates: {updates}  {}", values.join("  "));
                 self.bar.set_position(*iteration);
                 if self.bar.is_hidden() {
-                    self.line(&format!("batch {iteration}: {text}"));
+                    let left = HumanDuration(self.bar.eta());
+                    self.line(&format!("batch {iteration}, {left} left: {text}"));
                 } else {
                     self.bar.set_message(text);
                 }
@@ -145,5 +150,5 @@ pub(crate) fn human(seconds: f64) -> String {
     if days >= 2.0 {
         return format!("{days:.0} days");
     }
-    indicatif::HumanDuration(Duration::from_secs_f64(seconds.max(0.0))).to_string()
+    HumanDuration(Duration::from_secs_f64(seconds.max(0.0))).to_string()
 }

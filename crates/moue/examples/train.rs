@@ -39,7 +39,6 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let start = Start::of(&folder, &config, &device)?;
     let mut surroundings = Surroundings {
         device,
-        device_name: "auto".to_string(),
         workers: 2,
         disk: &FileSystem,
         stop: &AtomicBool::new(false),

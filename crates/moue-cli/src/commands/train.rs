@@ -58,7 +58,6 @@ fn run_in(
     let stop = stop_on_signal()?;
     let mut surroundings = Surroundings {
         device,
-        device_name: arguments.compute.device.clone(),
         workers: arguments.workers.into(),
         disk,
         stop: &stop,

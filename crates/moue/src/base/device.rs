@@ -21,6 +21,11 @@ pub fn device(name: &str) -> Result<Device> {
     }
 }
 
+/// A device's name for people: `cpu`, or what the backend calls it.
+pub fn describe(device: &Device) -> String {
+    if *device == Device::flex() { "cpu".to_string() } else { format!("{device:?}") }
+}
+
 /// Waits until all work given to the device is done, so that a clock around it tells the truth.
 pub fn synchronise(device: &Device) {
     // A failed synchronisation shows at the next read of a tensor.

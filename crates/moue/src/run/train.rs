@@ -13,7 +13,7 @@ use super::exchange::Tensors;
 use super::folder::RunFolder;
 use super::model::Model;
 use super::samples::Samples;
-use crate::base::device::synchronise;
+use crate::base::device::{describe, synchronise};
 use crate::base::error::{Error, Result};
 use crate::base::faces::{Batch, Faces};
 use crate::base::file::{Disk, write_whole};
@@ -29,8 +29,6 @@ const PROJECT_AFTER: u64 = 3;
 pub struct Surroundings<'a> {
     /// Where it computes.
     pub device: Device,
-    /// The device's name.
-    pub device_name: String,
     /// Threads that decode images.
     pub workers: usize,
     /// Where files are created.
@@ -68,7 +66,7 @@ pub fn train(
 
     let total = config.training.iterations;
     let faces = [split.train.len(), split.validation.len(), split.test.len()];
-    let device = around.device_name.clone();
+    let device = describe(&around.device);
     tell(around, Event::Started { iteration, iterations: total, faces, device })?;
     let (begun, first) = (Instant::now(), iteration);
     let mut clock = Clock::new(iteration, config.training.batch_size);

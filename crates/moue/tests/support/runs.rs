@@ -48,7 +48,6 @@ impl Run {
         let mut listener = Stopper { stop: Arc::clone(&stop), at: stop_at };
         let mut surroundings = Surroundings {
             device,
-            device_name: "cpu".to_string(),
             workers: self.workers,
             disk,
             stop: &stop,
