@@ -71,7 +71,7 @@ impl Shapes {
     }
 
     /// Writes the column matrix of a group, `[patch, width]`.
-    pub(crate) fn to_columns(&self, image: &[f32], group: &Group, columns: &mut [f32]) {
+    pub(crate) fn write_columns(&self, image: &[f32], group: &Group, columns: &mut [f32]) {
         let width = self.width(group);
         let taps = self.kernel[0] * self.kernel[1];
         let least = (TASK / width).max(1);

@@ -161,7 +161,7 @@ fn columns<'a>(shapes: &Shapes, image: &'a [f32], group: &Group) -> Columns<'a> 
         return Columns::Borrowed(&image[group.samples.start * sample..][..sample]);
     }
     let mut columns = Scratch::new(shapes.patch() * shapes.width(group));
-    shapes.to_columns(image, group, &mut columns);
+    shapes.write_columns(image, group, &mut columns);
     Columns::Copied(columns)
 }
 
