@@ -7,7 +7,7 @@ use std::path::Path;
 use moue::base::file::FileSystem;
 use moue::base::{device::device, expression::Expression, image};
 use moue::run::model::Model;
-use moue::run::translate::translate_face;
+use moue::run::translate::translate_faces;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -18,7 +18,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let model = Model::open(Path::new(model), None, &device)?;
     let face = image::read(Path::new(face))?;
     let target: Expression = expression.parse()?;
-    let results = translate_face(&model, &face, &[target], 1, &device);
-    image::write_png(&FileSystem, Path::new("translated.png"), &results[0])?;
+    let results = translate_faces(&model, &[face], &[target], 1, &device);
+    image::write_png(&FileSystem, Path::new("translated.png"), &results[0][0])?;
     Ok(())
 }

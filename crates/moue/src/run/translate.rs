@@ -77,22 +77,26 @@ pub fn translate(
         create_folder(folder)?;
     }
     let mut rows = Vec::new();
-    for (n, input) in job.inputs.iter().enumerate() {
-        let face = images::read(input)?;
-        let results = translate_face(model, &face, &job.targets, job.batch_size, device);
-        let mut written = Vec::new();
-        if let Some(folder) = &job.folder {
-            for (&target, result) in job.targets.iter().zip(&results) {
-                let path = path(n, target, folder);
-                create_folder(path.parent().unwrap_or(folder))?;
-                images::write_png(job.disk, &path, result)?;
-                written.push(path);
+    let together = (job.batch_size / job.targets.len().max(1)).max(1);
+    let numbered: Vec<(usize, &PathBuf)> = job.inputs.iter().enumerate().collect();
+    for inputs in numbered.chunks(together) {
+        let faces = inputs.iter().map(|(_, input)| images::read(input)).collect::<Result<Vec<_>>>()?;
+        let results = translate_faces(model, &faces, &job.targets, job.batch_size, device);
+        for ((&(n, input), face), results) in inputs.iter().zip(faces).zip(results) {
+            let mut written = Vec::new();
+            if let Some(folder) = &job.folder {
+                for (&target, result) in job.targets.iter().zip(&results) {
+                    let path = path(n, target, folder);
+                    create_folder(path.parent().unwrap_or(folder))?;
+                    images::write_png(job.disk, &path, result)?;
+                    written.push(path);
+                }
             }
+            if job.sheet.is_some() {
+                rows.push(std::iter::once(face).chain(results).collect());
+            }
+            done(input, &written)?;
         }
-        if job.sheet.is_some() {
-            rows.push(std::iter::once(face).chain(results).collect());
-        }
-        done(input, &written)?;
     }
     if let Some(path) = &job.sheet {
         images::write_png(job.disk, path, &images::sheet(&same_size(rows)))?;
@@ -100,25 +104,30 @@ pub fn translate(
     Ok(())
 }
 
-/// One face with each of the target expressions, in the face's own size: where the network works at another size,
-/// what it changes is resampled and added to the face, so that the face's own detail stays.
-pub fn translate_face(
+/// Each face with each of the target expressions, in the face's own size: where the network works at another size, what
+/// it changes is resampled and added to the face, so that the face's own detail stays. At most `batch_size` go through
+/// the network together.
+pub fn translate_faces(
     model: &Model,
-    face: &RgbImage,
+    faces: &[RgbImage],
     targets: &[Expression],
     batch_size: usize,
     device: &Device,
-) -> Vec<RgbImage> {
+) -> Vec<Vec<RgbImage>> {
     let side = model.card.method.image_size() as u32;
-    let small = images::square(face.clone(), side);
-    let mut results = Vec::new();
-    for targets in targets.chunks(batch_size.max(1)) {
-        let faces = images::to_tensor(&vec![small.clone(); targets.len()], device);
-        let edited = model.translator.edit(faces.clone(), targets).on_square();
-        if face.dimensions() == (side, side) {
-            results.extend(images::from_tensor(edited));
-        } else {
-            results.extend(changes(edited - faces).iter().map(|change| add_change(face, change)));
+    let squares: Vec<_> = faces.iter().map(|face| images::square(face.clone(), side)).collect();
+    let pairs: Vec<(usize, Expression)> =
+        (0..faces.len()).flat_map(|n| targets.iter().map(move |&target| (n, target))).collect();
+    let mut results = vec![Vec::new(); faces.len()];
+    for pairs in pairs.chunks(batch_size.max(1)) {
+        let (numbers, targets): (Vec<usize>, Vec<Expression>) = pairs.iter().copied().unzip();
+        let batch: Vec<_> = numbers.iter().map(|&n| squares[n].clone()).collect();
+        let batch = images::to_tensor(&batch, device);
+        let edited = model.translator.edit(batch.clone(), &targets).on_square();
+        let whole = images::from_tensor(edited.clone());
+        for ((n, whole), change) in numbers.into_iter().zip(whole).zip(changes(edited - batch)) {
+            let own_size = faces[n].dimensions() == (side, side);
+            results[n].push(if own_size { whole } else { add_change(&faces[n], &change) });
         }
     }
     results

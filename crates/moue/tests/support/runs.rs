@@ -46,13 +46,8 @@ impl Run {
         let start = Start::of(&folder, &config, &device)?;
         let stop = Arc::new(AtomicBool::new(false));
         let mut listener = Stopper { stop: Arc::clone(&stop), at: stop_at };
-        let mut surroundings = Surroundings {
-            device,
-            workers: self.workers,
-            disk,
-            stop: &stop,
-            listener: &mut listener,
-        };
+        let mut surroundings =
+            Surroundings { device, workers: self.workers, disk, stop: &stop, listener: &mut listener };
         train(&folder, &config, start, &mut surroundings)
     }
 
