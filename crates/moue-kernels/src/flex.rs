@@ -1,8 +1,13 @@
-//! The numbers of burn's CPU tensors.
+//! The operations on burn's CPU backend, and the numbers of its tensors.
 
-use burn::backend::TensorMetadata;
+use burn::backend::{Flex, TensorMetadata, tensor::FloatTensor};
 use burn::tensor::{Bytes, DType, Shape};
 use burn_flex::{FlexTensor, Layout};
+
+use crate::{
+    AdamStep, Operations, Step, adam, convolution, convolution_flex, instance_norm, instance_norm_flex,
+    products,
+};
 
 /// Whether the kernels can take a tensor: they know only f32, and nothing is left to them of an empty one.
 pub(crate) fn takes(x: &FlexTensor) -> bool {
@@ -19,4 +24,177 @@ pub(crate) fn values(tensor: &FlexTensor) -> &[f32] {
 /// A tensor of `numbers`.
 pub(crate) fn tensor(numbers: Vec<f32>, shape: Shape) -> FlexTensor {
     FlexTensor::new(Bytes::from_elems(numbers), Layout::contiguous(shape), DType::F32)
+}
+
+impl Operations for Flex {
+    fn adam(
+        parameter: FloatTensor<Self>,
+        gradient: FloatTensor<Self>,
+        mean: FloatTensor<Self>,
+        square: FloatTensor<Self>,
+        step: AdamStep,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
+        adam::fused(parameter, gradient, mean, square, step)
+    }
+
+    fn convolution(x: FloatTensor<Self>, weight: FloatTensor<Self>, step: Step) -> FloatTensor<Self> {
+        if takes(&x) {
+            convolution_flex::convolution(x, weight, step)
+        } else {
+            convolution::portable::convolution::<Self>(x, weight, step)
+        }
+    }
+
+    fn biased_convolution(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        bias: FloatTensor<Self>,
+        step: Step,
+    ) -> FloatTensor<Self> {
+        if takes(&x) {
+            convolution_flex::biased_convolution(x, weight, bias, step)
+        } else {
+            convolution::portable::biased_convolution::<Self>(x, weight, bias, step)
+        }
+    }
+
+    fn convolution_x_gradient(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        output: FloatTensor<Self>,
+        step: Step,
+    ) -> FloatTensor<Self> {
+        if takes(&x) {
+            convolution_flex::convolution_x_gradient(x, weight, output, step)
+        } else {
+            convolution::portable::convolution_x_gradient::<Self>(x, weight, output, step)
+        }
+    }
+
+    fn convolution_weight_gradient(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        output: FloatTensor<Self>,
+        step: Step,
+    ) -> FloatTensor<Self> {
+        if takes(&x) {
+            convolution_flex::convolution_weight_gradient(x, weight, output, step)
+        } else {
+            convolution::portable::convolution_weight_gradient::<Self>(x, weight, output, step)
+        }
+    }
+
+    fn channel_sums(x: FloatTensor<Self>) -> FloatTensor<Self> {
+        if takes(&x) {
+            convolution_flex::channel_sums(x)
+        } else {
+            convolution::portable::channel_sums::<Self>(x)
+        }
+    }
+
+    fn transposed_convolution(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        step: Step,
+    ) -> FloatTensor<Self> {
+        if takes(&x) {
+            convolution_flex::transposed_convolution(x, weight, step)
+        } else {
+            convolution::portable::transposed_convolution::<Self>(x, weight, step)
+        }
+    }
+
+    fn transposed_convolution_x_gradient(
+        weight: FloatTensor<Self>,
+        output: FloatTensor<Self>,
+        step: Step,
+    ) -> FloatTensor<Self> {
+        if takes(&weight) {
+            convolution_flex::transposed_convolution_x_gradient(weight, output, step)
+        } else {
+            convolution::portable::transposed_convolution_x_gradient::<Self>(weight, output, step)
+        }
+    }
+
+    fn transposed_convolution_weight_gradient(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        output: FloatTensor<Self>,
+        step: Step,
+    ) -> FloatTensor<Self> {
+        if takes(&x) {
+            convolution_flex::transposed_convolution_weight_gradient(x, weight, output, step)
+        } else {
+            convolution::portable::transposed_convolution_weight_gradient::<Self>(x, weight, output, step)
+        }
+    }
+
+    fn instance_norm_forward(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        bias: FloatTensor<Self>,
+        relu: bool,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
+        if takes(&x) {
+            instance_norm_flex::forward(x, weight, bias, relu)
+        } else {
+            instance_norm::portable::forward::<Self>(x, weight, bias, relu)
+        }
+    }
+
+    fn instance_norm_backward(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        bias: FloatTensor<Self>,
+        mean: FloatTensor<Self>,
+        inverse: FloatTensor<Self>,
+        output: FloatTensor<Self>,
+        relu: bool,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
+        if takes(&x) {
+            instance_norm_flex::backward(x, [weight, bias], [mean, inverse], output, relu)
+        } else {
+            instance_norm::portable::backward::<Self>(x, [weight, bias], [mean, inverse], output, relu)
+        }
+    }
+
+    fn matrix_vector(matrix: FloatTensor<Self>, vector: FloatTensor<Self>) -> FloatTensor<Self> {
+        if takes(&matrix) {
+            products::fast::matrix_vector(matrix, vector)
+        } else {
+            products::portable::matrix_vector::<Self>(matrix, vector)
+        }
+    }
+
+    fn vector_matrix(vector: FloatTensor<Self>, matrix: FloatTensor<Self>) -> FloatTensor<Self> {
+        if takes(&matrix) {
+            products::fast::vector_matrix(vector, matrix)
+        } else {
+            products::portable::vector_matrix::<Self>(vector, matrix)
+        }
+    }
+
+    fn bilinear(
+        left: FloatTensor<Self>,
+        matrix: FloatTensor<Self>,
+        right: FloatTensor<Self>,
+    ) -> FloatTensor<Self> {
+        if takes(&matrix) {
+            products::fast::bilinear(left, matrix, right)
+        } else {
+            products::portable::bilinear::<Self>(left, matrix, right)
+        }
+    }
+
+    fn outer_product(
+        left: FloatTensor<Self>,
+        right: FloatTensor<Self>,
+        scale: FloatTensor<Self>,
+    ) -> FloatTensor<Self> {
+        if takes(&left) {
+            products::fast::outer_product(left, right, scale)
+        } else {
+            products::portable::outer_product::<Self>(left, right, scale)
+        }
+    }
 }

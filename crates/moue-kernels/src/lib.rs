@@ -23,6 +23,8 @@ mod instance_norm_flex;
 mod lanes;
 mod lowering;
 mod matrix;
+#[cfg(test)]
+mod portable_tests;
 mod products;
 
 pub use adam::{AdamStep, adam};
@@ -31,10 +33,8 @@ pub use convolution::{Step, convolution, transposed_convolution};
 pub use instance_norm::instance_norm;
 pub use products::{bilinear, matrix_vector, vector_matrix};
 
-use burn::backend::{Autodiff, Backend, Flex, backend_extension, tensor::FloatTensor};
+use burn::backend::{Autodiff, Backend, backend_extension, tensor::FloatTensor};
 use burn_autodiff::checkpoint::strategy::CheckpointStrategy;
-
-use flex::takes;
 
 /// The operations as burn dispatches them. Users call the functions above.
 #[backend_extension(Flex, Cube: cfg(feature = "gpu"), Autodiff)]
@@ -186,179 +186,6 @@ pub trait Operations: Backend {
         scale: FloatTensor<Self>,
     ) -> FloatTensor<Self> {
         products::portable::outer_product::<Self>(left, right, scale)
-    }
-}
-
-impl Operations for Flex {
-    fn adam(
-        parameter: FloatTensor<Self>,
-        gradient: FloatTensor<Self>,
-        mean: FloatTensor<Self>,
-        square: FloatTensor<Self>,
-        step: AdamStep,
-    ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
-        adam::fused(parameter, gradient, mean, square, step)
-    }
-
-    fn convolution(x: FloatTensor<Self>, weight: FloatTensor<Self>, step: Step) -> FloatTensor<Self> {
-        if takes(&x) {
-            convolution_flex::convolution(x, weight, step)
-        } else {
-            convolution::portable::convolution::<Self>(x, weight, step)
-        }
-    }
-
-    fn biased_convolution(
-        x: FloatTensor<Self>,
-        weight: FloatTensor<Self>,
-        bias: FloatTensor<Self>,
-        step: Step,
-    ) -> FloatTensor<Self> {
-        if takes(&x) {
-            convolution_flex::biased_convolution(x, weight, bias, step)
-        } else {
-            convolution::portable::biased_convolution::<Self>(x, weight, bias, step)
-        }
-    }
-
-    fn convolution_x_gradient(
-        x: FloatTensor<Self>,
-        weight: FloatTensor<Self>,
-        output: FloatTensor<Self>,
-        step: Step,
-    ) -> FloatTensor<Self> {
-        if takes(&x) {
-            convolution_flex::convolution_x_gradient(x, weight, output, step)
-        } else {
-            convolution::portable::convolution_x_gradient::<Self>(x, weight, output, step)
-        }
-    }
-
-    fn convolution_weight_gradient(
-        x: FloatTensor<Self>,
-        weight: FloatTensor<Self>,
-        output: FloatTensor<Self>,
-        step: Step,
-    ) -> FloatTensor<Self> {
-        if takes(&x) {
-            convolution_flex::convolution_weight_gradient(x, weight, output, step)
-        } else {
-            convolution::portable::convolution_weight_gradient::<Self>(x, weight, output, step)
-        }
-    }
-
-    fn channel_sums(x: FloatTensor<Self>) -> FloatTensor<Self> {
-        if takes(&x) {
-            convolution_flex::channel_sums(x)
-        } else {
-            convolution::portable::channel_sums::<Self>(x)
-        }
-    }
-
-    fn transposed_convolution(
-        x: FloatTensor<Self>,
-        weight: FloatTensor<Self>,
-        step: Step,
-    ) -> FloatTensor<Self> {
-        if takes(&x) {
-            convolution_flex::transposed_convolution(x, weight, step)
-        } else {
-            convolution::portable::transposed_convolution::<Self>(x, weight, step)
-        }
-    }
-
-    fn transposed_convolution_x_gradient(
-        weight: FloatTensor<Self>,
-        output: FloatTensor<Self>,
-        step: Step,
-    ) -> FloatTensor<Self> {
-        if takes(&weight) {
-            convolution_flex::transposed_convolution_x_gradient(weight, output, step)
-        } else {
-            convolution::portable::transposed_convolution_x_gradient::<Self>(weight, output, step)
-        }
-    }
-
-    fn transposed_convolution_weight_gradient(
-        x: FloatTensor<Self>,
-        weight: FloatTensor<Self>,
-        output: FloatTensor<Self>,
-        step: Step,
-    ) -> FloatTensor<Self> {
-        if takes(&x) {
-            convolution_flex::transposed_convolution_weight_gradient(x, weight, output, step)
-        } else {
-            convolution::portable::transposed_convolution_weight_gradient::<Self>(x, weight, output, step)
-        }
-    }
-
-    fn instance_norm_forward(
-        x: FloatTensor<Self>,
-        weight: FloatTensor<Self>,
-        bias: FloatTensor<Self>,
-        relu: bool,
-    ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
-        if takes(&x) {
-            instance_norm_flex::forward(x, weight, bias, relu)
-        } else {
-            instance_norm::portable::forward::<Self>(x, weight, bias, relu)
-        }
-    }
-
-    fn instance_norm_backward(
-        x: FloatTensor<Self>,
-        weight: FloatTensor<Self>,
-        bias: FloatTensor<Self>,
-        mean: FloatTensor<Self>,
-        inverse: FloatTensor<Self>,
-        output: FloatTensor<Self>,
-        relu: bool,
-    ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
-        if takes(&x) {
-            instance_norm_flex::backward(x, [weight, bias], [mean, inverse], output, relu)
-        } else {
-            instance_norm::portable::backward::<Self>(x, [weight, bias], [mean, inverse], output, relu)
-        }
-    }
-
-    fn matrix_vector(matrix: FloatTensor<Self>, vector: FloatTensor<Self>) -> FloatTensor<Self> {
-        if takes(&matrix) {
-            products::fast::matrix_vector(matrix, vector)
-        } else {
-            products::portable::matrix_vector::<Self>(matrix, vector)
-        }
-    }
-
-    fn vector_matrix(vector: FloatTensor<Self>, matrix: FloatTensor<Self>) -> FloatTensor<Self> {
-        if takes(&matrix) {
-            products::fast::vector_matrix(vector, matrix)
-        } else {
-            products::portable::vector_matrix::<Self>(vector, matrix)
-        }
-    }
-
-    fn bilinear(
-        left: FloatTensor<Self>,
-        matrix: FloatTensor<Self>,
-        right: FloatTensor<Self>,
-    ) -> FloatTensor<Self> {
-        if takes(&matrix) {
-            products::fast::bilinear(left, matrix, right)
-        } else {
-            products::portable::bilinear::<Self>(left, matrix, right)
-        }
-    }
-
-    fn outer_product(
-        left: FloatTensor<Self>,
-        right: FloatTensor<Self>,
-        scale: FloatTensor<Self>,
-    ) -> FloatTensor<Self> {
-        if takes(&left) {
-            products::fast::outer_product(left, right, scale)
-        } else {
-            products::portable::outer_product::<Self>(left, right, scale)
-        }
     }
 }
 

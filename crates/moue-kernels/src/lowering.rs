@@ -11,7 +11,7 @@ use crate::matrix::{Matrix, Output, Scratch, multiply, written};
 /// The most that a column matrix takes, in numbers (8 MiB).
 const COLUMNS: usize = 2 << 20;
 
-/// Up to this many positions, a product reads the weight along its rows.
+/// Up to this many positions, products read and write the weight along its rows.
 const FEW: usize = 32;
 
 /// From this many positions a 1x1 convolution multiplies each sample where it lies.

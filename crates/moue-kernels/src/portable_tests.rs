@@ -1,0 +1,94 @@
+//! The portable bodies, which GPUs run, against the CPU's kernels, forward and backward.
+
+use burn::Tensor;
+use burn::backend::Flex;
+use burn::tensor::{Device, TensorData};
+use burn_flex::FlexTensor;
+
+use crate::{Operations, Step, convolution, instance_norm, products};
+
+/// Numbers in -1..1 that look random.
+fn numbers<const D: usize>(shape: [usize; D], seed: usize) -> FlexTensor {
+    let value = |n: usize| ((n + 1) * (7919 + 104_729 * seed) % 2003) as f32 / 1001.5 - 1.0;
+    let values: Vec<f32> = (0..shape.iter().product()).map(value).collect();
+    let tensor = Tensor::<D>::from_data(TensorData::new(values, shape), &Device::flex());
+    tensor.try_into_primitive::<Flex>().expect("it was made on the CPU")
+}
+
+fn agree<const N: usize>(what: &str, fast: [FlexTensor; N], portable: [FlexTensor; N]) {
+    for (n, (fast, portable)) in fast.into_iter().zip(portable).enumerate() {
+        let [fast, portable] = [fast, portable].map(|t| t.into_data().try_into_vec::<f32>().expect("f32"));
+        assert_eq!(fast.len(), portable.len(), "{what} {n}");
+        let length = |values: &mut dyn Iterator<Item = f32>| values.map(|x| x * x).sum::<f32>().sqrt();
+        let error = length(&mut fast.iter().zip(&portable).map(|(a, b)| a - b));
+        let all = length(&mut portable.iter().copied());
+        assert!(all > 0.0 && error <= 1e-5 * all, "{what} {n}: {error} of {all}");
+    }
+}
+
+#[test]
+fn instance_norms_agree() {
+    for relu in [false, true] {
+        let (x, output) = (numbers([3, 5, 6, 7], 1), numbers([3, 5, 6, 7], 2));
+        let (weight, bias) = (numbers([5], 3), numbers([5], 4));
+        let fast = Flex::instance_norm_forward(x.clone(), weight.clone(), bias.clone(), relu);
+        let portable =
+            instance_norm::portable::forward::<Flex>(x.clone(), weight.clone(), bias.clone(), relu);
+        let (mean, inverse) = (fast.1.clone(), fast.2.clone());
+        agree("forward", [fast.0, fast.1, fast.2], [portable.0, portable.1, portable.2]);
+        let (a, b, c) = Flex::instance_norm_backward(
+            x.clone(),
+            weight.clone(),
+            bias.clone(),
+            mean.clone(),
+            inverse.clone(),
+            output.clone(),
+            relu,
+        );
+        let (d, e, f) =
+            instance_norm::portable::backward::<Flex>(x, [weight, bias], [mean, inverse], output, relu);
+        agree("backward", [a, b, c], [d, e, f]);
+    }
+}
+
+#[test]
+fn products_with_vectors_agree() {
+    let (left, matrix, right) = (numbers([17], 1), numbers([17, 33], 2), numbers([33], 3));
+    let fast = Flex::matrix_vector(matrix.clone(), right.clone());
+    agree("W v", [fast], [products::portable::matrix_vector::<Flex>(matrix.clone(), right.clone())]);
+    let fast = Flex::vector_matrix(left.clone(), matrix.clone());
+    agree("W^T u", [fast], [products::portable::vector_matrix::<Flex>(left.clone(), matrix.clone())]);
+    let fast = Flex::bilinear(left.clone(), matrix.clone(), right.clone());
+    agree("u^T W v", [fast], [products::portable::bilinear::<Flex>(left.clone(), matrix, right.clone())]);
+    let scale = numbers([1], 4);
+    let fast = Flex::outer_product(left.clone(), right.clone(), scale.clone());
+    agree("u v^T", [fast], [products::portable::outer_product::<Flex>(left, right, scale)]);
+}
+
+#[test]
+fn convolutions_agree() {
+    let step = Step { stride: 2, padding: 1 };
+    let (x, weight, output) = (numbers([2, 3, 8, 8], 1), numbers([5, 3, 4, 4], 2), numbers([2, 5, 4, 4], 3));
+    let fast = [
+        Flex::convolution(x.clone(), weight.clone(), step),
+        Flex::biased_convolution(x.clone(), weight.clone(), numbers([5], 4), step),
+        Flex::convolution_x_gradient(x.clone(), weight.clone(), output.clone(), step),
+        Flex::convolution_weight_gradient(x.clone(), weight.clone(), output.clone(), step),
+        Flex::channel_sums(output.clone()),
+        Flex::transposed_convolution(output.clone(), weight.clone(), step),
+        Flex::transposed_convolution_x_gradient(weight.clone(), x.clone(), step),
+        Flex::transposed_convolution_weight_gradient(output.clone(), weight.clone(), x.clone(), step),
+    ];
+    use convolution::portable;
+    let portable = [
+        portable::convolution::<Flex>(x.clone(), weight.clone(), step),
+        portable::biased_convolution::<Flex>(x.clone(), weight.clone(), numbers([5], 4), step),
+        portable::convolution_x_gradient::<Flex>(x.clone(), weight.clone(), output.clone(), step),
+        portable::convolution_weight_gradient::<Flex>(x.clone(), weight.clone(), output.clone(), step),
+        portable::channel_sums::<Flex>(output.clone()),
+        portable::transposed_convolution::<Flex>(output.clone(), weight.clone(), step),
+        portable::transposed_convolution_x_gradient::<Flex>(weight.clone(), x.clone(), step),
+        portable::transposed_convolution_weight_gradient::<Flex>(output, weight, x, step),
+    ];
+    agree("convolution", fast, portable);
+}
