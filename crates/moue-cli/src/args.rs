@@ -59,7 +59,7 @@ expression: angry/ contemptuous/ disgusted/ fearful/ happy/ neutral/ sad/ surpri
 
 Examples:
   moue train --preset smoke --data assets/faces      the whole way in a minute
-  moue train --preset small --data faces             what two CPU cores can train in some hours
+  moue train --preset small --data faces             what two CPU cores can train in an hour
   moue train --preset paper --data faces --device cuda:0
   moue train --resume runs/0001-sasn-small-faces-64  go on where it stopped, bit for bit
   moue train --preset small --set training.batch_size=4 --dry-run";
