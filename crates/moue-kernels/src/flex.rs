@@ -5,8 +5,8 @@ use burn::tensor::{Bytes, DType, Shape};
 use burn_flex::{FlexTensor, Layout};
 
 use crate::{
-    AdamStep, Operations, Step, adam, convolution, convolution_flex, instance_norm, instance_norm_flex,
-    products,
+    AdamStep, Operations, Step, adam, convolution, convolution_flex, grid_sample, grid_sample_flex,
+    instance_norm, instance_norm_flex, products,
 };
 
 /// Whether the kernels can take a tensor: they know only f32, and nothing is left to them of an empty one.
@@ -126,6 +126,34 @@ impl Operations for Flex {
             convolution_flex::transposed_convolution_weight_gradient(x, weight, output, step)
         } else {
             convolution::portable::transposed_convolution_weight_gradient::<Self>(x, weight, output, step)
+        }
+    }
+
+    fn grid_sample(x: FloatTensor<Self>, flow: FloatTensor<Self>) -> FloatTensor<Self> {
+        if takes(&x) {
+            grid_sample_flex::forward(x, flow)
+        } else {
+            grid_sample::portable::forward::<Self>(x, flow)
+        }
+    }
+
+    fn grid_sample_x_gradient(flow: FloatTensor<Self>, output: FloatTensor<Self>) -> FloatTensor<Self> {
+        if takes(&output) {
+            grid_sample_flex::x_gradient(flow, output)
+        } else {
+            grid_sample::portable::x_gradient::<Self>(flow, output)
+        }
+    }
+
+    fn grid_sample_flow_gradient(
+        x: FloatTensor<Self>,
+        flow: FloatTensor<Self>,
+        output: FloatTensor<Self>,
+    ) -> FloatTensor<Self> {
+        if takes(&x) {
+            grid_sample_flex::flow_gradient(x, flow, output)
+        } else {
+            grid_sample::portable::flow_gradient::<Self>(x, flow, output)
         }
     }
 

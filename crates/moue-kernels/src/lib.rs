@@ -5,6 +5,7 @@
 //! |---|---|
 //! | [`attention`] | the map of positions by positions is never held whole, in training neither |
 //! | [`convolution`], [`transposed_convolution`] | a weight is read once for the batch, not once for each image |
+//! | [`grid_sample`] | burn's has no backward pass of its own |
 //! | [`instance_norm`] | two passes over each plane, with the ReLU after it |
 //! | [`matrix_vector`], [`vector_matrix`], [`bilinear`] | a large matrix is read once, by all threads |
 //! | [`adam`] | one pass over parameter, gradient and moments instead of ten |
@@ -18,6 +19,8 @@ mod columns;
 mod convolution;
 mod convolution_flex;
 mod flex;
+mod grid_sample;
+mod grid_sample_flex;
 mod instance_norm;
 mod instance_norm_flex;
 mod lanes;
@@ -30,6 +33,7 @@ mod products;
 pub use adam::{AdamStep, adam};
 pub use attention::{TILE_BYTES, attention};
 pub use convolution::{Step, convolution, transposed_convolution};
+pub use grid_sample::grid_sample;
 pub use instance_norm::instance_norm;
 pub use products::{bilinear, matrix_vector, vector_matrix};
 
@@ -125,6 +129,25 @@ pub trait Operations: Backend {
         step: Step,
     ) -> FloatTensor<Self> {
         convolution::portable::transposed_convolution_weight_gradient::<Self>(x, weight, output, step)
+    }
+
+    /// See [`grid_sample`].
+    fn grid_sample(x: FloatTensor<Self>, flow: FloatTensor<Self>) -> FloatTensor<Self> {
+        grid_sample::portable::forward::<Self>(x, flow)
+    }
+
+    /// The gradient of [`grid_sample`] by the image.
+    fn grid_sample_x_gradient(flow: FloatTensor<Self>, output: FloatTensor<Self>) -> FloatTensor<Self> {
+        grid_sample::portable::x_gradient::<Self>(flow, output)
+    }
+
+    /// The gradient of [`grid_sample`] by the flow.
+    fn grid_sample_flow_gradient(
+        x: FloatTensor<Self>,
+        flow: FloatTensor<Self>,
+        output: FloatTensor<Self>,
+    ) -> FloatTensor<Self> {
+        grid_sample::portable::flow_gradient::<Self>(x, flow, output)
     }
 
     /// See [`instance_norm`].
@@ -225,6 +248,10 @@ impl<B: Operations, C: CheckpointStrategy> Operations for Autodiff<B, C> {
         right: FloatTensor<Self>,
     ) -> FloatTensor<Self> {
         products::tracked::<B, C>(left, matrix, right)
+    }
+
+    fn grid_sample(x: FloatTensor<Self>, flow: FloatTensor<Self>) -> FloatTensor<Self> {
+        grid_sample::tracked::<B, C>(x, flow)
     }
 
     fn instance_norm(

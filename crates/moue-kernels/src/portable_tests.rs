@@ -5,7 +5,7 @@ use burn::backend::Flex;
 use burn::tensor::{Device, TensorData};
 use burn_flex::FlexTensor;
 
-use crate::{Operations, Step, convolution, instance_norm, products};
+use crate::{Operations, Step, convolution, grid_sample, instance_norm, products};
 
 /// Numbers in -1..1 that look random.
 fn numbers<const D: usize>(shape: [usize; D], seed: usize) -> FlexTensor {
@@ -91,4 +91,25 @@ fn convolutions_agree() {
         portable::transposed_convolution_weight_gradient::<Flex>(output, weight, x, step),
     ];
     agree("convolution", fast, portable);
+}
+
+#[test]
+fn grid_samples_agree() {
+    for shape in [[2, 3, 7, 9], [1, 2, 1, 5], [3, 1, 8, 8]] {
+        let [batch, _, height, width] = shape;
+        let (x, output) = (numbers(shape, 1), numbers(shape, 2));
+        // Offsets of up to a whole image: many places lie outside.
+        let flow = numbers([batch, 2, height, width], 3);
+        let fast = [
+            Flex::grid_sample(x.clone(), flow.clone()),
+            Flex::grid_sample_x_gradient(flow.clone(), output.clone()),
+            Flex::grid_sample_flow_gradient(x.clone(), flow.clone(), output.clone()),
+        ];
+        let portable = [
+            grid_sample::portable::forward::<Flex>(x.clone(), flow.clone()),
+            grid_sample::portable::x_gradient::<Flex>(flow.clone(), output.clone()),
+            grid_sample::portable::flow_gradient::<Flex>(x, flow, output),
+        ];
+        agree("grid sample", fast, portable);
+    }
 }

@@ -13,6 +13,8 @@ use std::thread::{self, JoinHandle};
 
 use image::RgbImage;
 
+use super::augment::{Augmentation, OVERSAMPLING};
+use super::pairing::{Pair, Pairs};
 use super::sources::Sample;
 use crate::base::error::{Error, Result};
 use crate::base::expression::Expression;
@@ -31,6 +33,10 @@ pub struct LoaderConfig {
     pub batch_size: usize,
     /// Whether each image is mirrored with probability one half.
     pub flip: bool,
+    /// Whether each image is turned, moved, lit and tinted a little otherwise.
+    pub augment: bool,
+    /// Whether each image comes with the same person's target expression, where the samples have such pairs.
+    pub pairs: bool,
     /// Seed of the order, the flips and the targets.
     pub seed: u64,
     /// Background threads, 1 at least. Changes no byte.
@@ -48,8 +54,10 @@ pub struct HostBatch {
     pub images: Vec<f32>,
     /// What each image shows.
     pub expressions: Vec<Expression>,
-    /// What each is to show: the batch's own expressions in a random order.
+    /// What each is to show: with pairs what its target shows, else the batch's own expressions in a random order.
     pub targets: Vec<Expression>,
+    /// With pairs, the same people with the target expressions, shaped like the images.
+    pub target_images: Option<Vec<f32>>,
     /// Which sample each image is, an index into the loader's samples.
     pub samples: Vec<usize>,
 }
@@ -132,6 +140,7 @@ impl Drop for Loader {
 struct Maker {
     samples: Vec<Sample>,
     config: LoaderConfig,
+    pairs: Option<Pairs>,
     /// The decoded images of the first samples, as many as the budget holds.
     cache: Vec<OnceLock<RgbImage>>,
     stop: AtomicBool,
@@ -151,9 +160,10 @@ impl Maker {
             let hint = format!("lower batch_size to {} or less, or add images", samples.len().max(1));
             return Err(Error::data(folder(&samples), problem, hint));
         }
-        let cached = samples.len().min(CACHE_BUDGET / bytes(config.side));
+        let cached = samples.len().min(CACHE_BUDGET / bytes(decoded_side(config)));
         let cache = std::iter::repeat_with(OnceLock::new).take(cached).collect();
-        Ok(Self { samples, config, cache, stop: AtomicBool::new(false) })
+        let pairs = config.pairs.then(|| Pairs::of(&samples)).flatten();
+        Ok(Self { samples, config, pairs, cache, stop: AtomicBool::new(false) })
     }
 
     fn batches_per_epoch(&self) -> u64 {
@@ -173,9 +183,17 @@ impl Maker {
 
     /// Batch `number`; `None` when it is no longer wanted.
     fn batch(&self, number: u64) -> Result<Option<HostBatch>> {
-        let samples = self.choose(number);
         let mut rng = Rng::stream(self.config.seed, "batch", number);
-        let expressions: Vec<_> = samples.iter().map(|&index| self.samples[index].expression).collect();
+        match &self.pairs {
+            Some(pairs) => self.paired(number, pairs, &mut rng),
+            None => self.shuffled(number, &mut rng),
+        }
+    }
+
+    /// Faces in the epoch's order, and their own expressions in a random order as targets.
+    fn shuffled(&self, number: u64, rng: &mut Rng) -> Result<Option<HostBatch>> {
+        let samples = self.choose(number);
+        let expressions = self.shown(&samples);
         let mut targets = expressions.clone();
         rng.shuffle(&mut targets);
         let mut images = Vec::with_capacity(samples.len() * bytes(self.config.side));
@@ -183,14 +201,61 @@ impl Maker {
             if self.stop.load(Ordering::Relaxed) {
                 return Ok(None);
             }
-            let start = images.len();
-            append_values(&*self.image(index)?, &mut images);
             // The coin falls whether or not it counts, so that `flip` changes nothing else.
-            if rng.coin() && self.config.flip {
-                mirror(&mut images[start..], self.config.side as usize);
+            let mirrored = rng.coin() && self.config.flip;
+            self.append(&[index], mirrored, rng, [&mut images])?;
+        }
+        Ok(Some(HostBatch { number, images, expressions, targets, target_images: None, samples }))
+    }
+
+    /// Faces of anybody, each with the same person's target expression, taken the same way.
+    fn paired(&self, number: u64, pairs: &Pairs, rng: &mut Rng) -> Result<Option<HostBatch>> {
+        let values = self.config.batch_size * bytes(self.config.side);
+        let (mut images, mut target_images) = (Vec::with_capacity(values), Vec::with_capacity(values));
+        let (mut samples, mut target_samples) = (Vec::new(), Vec::new());
+        for _ in 0..self.config.batch_size {
+            if self.stop.load(Ordering::Relaxed) {
+                return Ok(None);
+            }
+            let Pair { source, target, mirrored } = pairs.draw(rng);
+            let mirrored = mirrored.unwrap_or_else(|| rng.coin() && self.config.flip);
+            self.append(&[source, target], mirrored, rng, [&mut images, &mut target_images])?;
+            samples.push(source);
+            target_samples.push(target);
+        }
+        let (expressions, targets) = (self.shown(&samples), self.shown(&target_samples));
+        let target_images = Some(target_images);
+        Ok(Some(HostBatch { number, images, expressions, targets, target_images, samples }))
+    }
+
+    /// What some samples show.
+    fn shown(&self, samples: &[usize]) -> Vec<Expression> {
+        samples.iter().map(|&index| self.samples[index].expression).collect()
+    }
+
+    /// Appends the values of some images, all taken in one way, each to its own batch.
+    fn append<const N: usize>(
+        &self,
+        indices: &[usize; N],
+        mirrored: bool,
+        rng: &mut Rng,
+        batches: [&mut Vec<f32>; N],
+    ) -> Result<()> {
+        let side = self.config.side as usize;
+        let augmentation = self.config.augment.then(|| Augmentation::draw(mirrored, rng));
+        for (&index, batch) in indices.iter().zip(batches) {
+            let (image, start) = (self.image(index)?, batch.len());
+            match &augmentation {
+                Some(augmentation) => augmentation.append(&image, side, batch),
+                None => {
+                    append_values(&image, batch);
+                    if mirrored {
+                        mirror(&mut batch[start..], side);
+                    }
+                }
             }
         }
-        Ok(Some(HostBatch { number, images, expressions, targets, samples }))
+        Ok(())
     }
 
     /// The samples of a batch: its stretch of the epoch's order.
@@ -203,7 +268,7 @@ impl Maker {
     }
 
     fn image(&self, index: usize) -> Result<Cow<'_, RgbImage>> {
-        let decode = || read(&self.samples[index].file).map(|image| square(image, self.config.side));
+        let decode = || read(&self.samples[index].file).map(|image| square(image, decoded_side(self.config)));
         let Some(place) = self.cache.get(index) else { return decode().map(Cow::Owned) };
         if let Some(image) = place.get() {
             return Ok(Cow::Borrowed(image));
@@ -212,6 +277,11 @@ impl Maker {
         let image = decode()?;
         Ok(Cow::Borrowed(place.get_or_init(|| image)))
     }
+}
+
+/// Side of the decoded images: larger than the batch's where they are to be resampled once more.
+fn decoded_side(config: LoaderConfig) -> u32 {
+    if config.augment { OVERSAMPLING * config.side } else { config.side }
 }
 
 /// Bytes of a decoded image; also how many values it has.
@@ -242,8 +312,16 @@ mod tests {
     use super::*;
     use crate::data::fixtures::{face, samples};
 
-    const CONFIG: LoaderConfig =
-        LoaderConfig { side: 16, batch_size: 4, flip: true, seed: 7, workers: 1, ahead: 4 };
+    const CONFIG: LoaderConfig = LoaderConfig {
+        side: 16,
+        batch_size: 4,
+        flip: true,
+        augment: false,
+        pairs: false,
+        seed: 7,
+        workers: 1,
+        ahead: 4,
+    };
 
     fn batches(samples: &[Sample], config: LoaderConfig, first: u64, count: usize) -> Vec<HostBatch> {
         let mut loader = Loader::new(samples.to_vec(), config, first).unwrap();
@@ -262,6 +340,36 @@ mod tests {
             assert_eq!(batches(&samples, config, 4, 5), expected[4..]);
         }
         assert_ne!(batches(&samples, LoaderConfig { seed: 8, ..CONFIG }, 0, 9), expected);
+    }
+
+    #[test]
+    fn pairs_are_taken_alike() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut samples = samples(folder.path(), 16);
+        for (number, sample) in samples.iter_mut().enumerate() {
+            sample.identity = Some(if number < 8 { "a" } else { "b" }.into());
+        }
+        for augment in [false, true] {
+            let config = LoaderConfig { pairs: true, augment, ..CONFIG };
+            let expected = batches(&samples, config, 0, 5);
+            assert_eq!(batches(&samples, LoaderConfig { workers: 3, ..config }, 2, 3), expected[2..]);
+            for batch in expected {
+                let targets = batch.target_images.expect("there are pairs");
+                let pairs = batch.images.chunks(bytes(16)).zip(targets.chunks(bytes(16)));
+                for ((image, target), (&sample, &shown)) in
+                    pairs.zip(batch.samples.iter().zip(&batch.targets))
+                {
+                    // A fixture's red says which it is, green and blue are the same in all: so are they here.
+                    assert_eq!(image[256..], target[256..]);
+                    if !augment {
+                        assert_eq!(image == target, samples[sample].expression == shown);
+                    }
+                }
+            }
+        }
+        let strangers = samples.iter().cloned().map(|sample| Sample { identity: None, ..sample });
+        let alone = batches(&strangers.collect::<Vec<_>>(), LoaderConfig { pairs: true, ..CONFIG }, 0, 1);
+        assert_eq!(alone[0].target_images, None);
     }
 
     #[test]

@@ -3,11 +3,14 @@
 //! - [`sources`]: what lies in a folder or manifest, one layout a file: [`Dataset`] and its [`Sample`]s;
 //! - [`verify`]: every image is decoded once, so that a long run does not die of a damaged file;
 //! - [`split`]: who is trained on and who is held out;
+//! - [`pairing`]: one person's faces with two expressions;
 //! - [`loader`]: batch number n, prepared in the background, the same at any number of workers.
 
+mod augment;
 #[cfg(test)]
 mod fixtures;
 pub mod loader;
+pub mod pairing;
 pub mod sources;
 pub mod split;
 pub mod verify;

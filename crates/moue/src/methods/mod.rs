@@ -3,6 +3,7 @@
 //! [`MethodConfig`] is the one place that knows them all: a new method adds its module, a variant, and the arms that
 //! the compiler then demands.
 
+pub mod moue;
 pub mod sasn;
 pub mod stargan;
 
@@ -69,6 +70,8 @@ pub struct UpdateRatio {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "name", rename_all = "lowercase")]
 pub enum MethodConfig {
+    /// The recommended one: an edit of the face.
+    Moue(moue::Config),
     /// StarGAN with self-attention and spectral norm.
     Sasn(sasn::Config),
     /// StarGAN.
@@ -76,9 +79,10 @@ pub enum MethodConfig {
 }
 
 impl MethodConfig {
-    /// The method's name: `sasn`, `stargan`.
+    /// The method's name: `moue`, `sasn`, `stargan`.
     pub fn name(&self) -> &'static str {
         match self {
+            Self::Moue(_) => "moue",
             Self::Sasn(_) => "sasn",
             Self::Stargan(_) => "stargan",
         }
@@ -87,6 +91,7 @@ impl MethodConfig {
     /// Side of the images it learns from and makes, in pixels.
     pub fn image_size(&self) -> usize {
         match self {
+            Self::Moue(config) => config.image_size,
             Self::Sasn(config) => config.image_size,
             Self::Stargan(config) => config.image_size,
         }
@@ -95,6 +100,7 @@ impl MethodConfig {
     /// Learning rates before any decay.
     pub fn learning_rates(&self) -> Rates {
         match self {
+            Self::Moue(config) => config.learning_rates,
             Self::Sasn(config) => config.learning_rates,
             Self::Stargan(config) => config.learning_rates,
         }
@@ -103,10 +109,19 @@ impl MethodConfig {
     /// How often each player is updated.
     pub fn updates(&self) -> UpdateRatio {
         match self {
+            Self::Moue(config) => config.updates(),
             Self::Sasn(config) => config.updates,
             Self::Stargan(config) => {
                 UpdateRatio { generator: 1, discriminator: config.discriminator_updates }
             }
+        }
+    }
+
+    /// Whether the moving average of the generator is what the method shows, or the weights as they are.
+    pub fn shows_average(&self) -> bool {
+        match self {
+            Self::Moue(_) => true,
+            Self::Sasn(_) | Self::Stargan(_) => false,
         }
     }
 
@@ -117,6 +132,7 @@ impl MethodConfig {
     pub fn game(&self, seed: u64, device: &Device) -> Result<Box<dyn Game>> {
         self.check()?;
         Ok(match self {
+            Self::Moue(config) => Box::new(moue::Moue::new(config.clone(), seed, device)),
             Self::Sasn(config) => Box::new(sasn::Sasn::new(config.clone(), seed, device)),
             Self::Stargan(config) => Box::new(stargan::Stargan::new(config.clone(), seed, device)),
         })
@@ -130,6 +146,7 @@ impl MethodConfig {
         self.check_generator()?;
         let mut rng = Rng::stream(0, "generator", 0);
         Ok(match self {
+            Self::Moue(config) => Box::new(moue::Generator::new(config, device, &mut rng)),
             Self::Sasn(config) => Box::new(sasn::Generator::new(config, device, &mut rng)),
             Self::Stargan(config) => Box::new(stargan::Generator::new(config, device, &mut rng)),
         })
@@ -151,6 +168,7 @@ impl MethodConfig {
         self.check_generator()?;
         let (size, UpdateRatio { generator, discriminator }) = (self.image_size(), self.updates());
         let (channels, layers) = match self {
+            Self::Moue(config) => (config.discriminator_channels, config.discriminator_layers),
             Self::Sasn(config) => (config.discriminator_channels, config.discriminator_layers),
             Self::Stargan(config) => (config.discriminator_channels, config.discriminator_layers),
         };
@@ -174,6 +192,7 @@ impl MethodConfig {
     /// A generator halves the image twice and doubles it again.
     fn check_generator(&self) -> Result<()> {
         let (size, channels) = match self {
+            Self::Moue(config) => (config.image_size, config.channels),
             Self::Sasn(config) => (config.image_size, config.channels),
             Self::Stargan(config) => (config.image_size, config.channels),
         };
@@ -206,6 +225,12 @@ pub struct Schedule {
     pub decay: Decay,
     /// Whether half of the faces are mirrored.
     pub flip: bool,
+    /// Whether faces are turned, moved, lit and tinted a little otherwise each time.
+    #[serde(default)]
+    pub augment: bool,
+    /// Whether each face comes with the same person's target expression, where the data has such pairs.
+    #[serde(default)]
+    pub pairs: bool,
 }
 
 /// What the learning rate does over the run.
@@ -242,7 +267,28 @@ pub struct Preset {
 }
 
 /// All presets: each method's as published, `-small` for two CPU cores, `-smoke` for a trial of the whole way.
-pub const PRESETS: [Preset; 6] = [
+pub const PRESETS: [Preset; 9] = [
+    Preset {
+        name: "moue",
+        aliases: &["recommended"],
+        about: "our method: an edit of the face that holds at any resolution, 128 px",
+        settings: || (MethodConfig::Moue(moue::Config::recommended()), Schedule::paired(40_000)),
+    },
+    Preset {
+        name: "moue-small",
+        aliases: &[],
+        about: "moue at 64 px, for two CPU cores, and a start for moue",
+        settings: || (MethodConfig::Moue(moue::Config::small()), Schedule::paired(20_000)),
+    },
+    Preset {
+        name: "moue-smoke",
+        aliases: &[],
+        about: "a tiny moue that trains for a minute, to try the whole way",
+        settings: || {
+            let schedule = Schedule { augment: true, pairs: true, ..Schedule::smoke() };
+            (MethodConfig::Moue(moue::Config::smoke()), schedule)
+        },
+    },
     Preset {
         name: "sasn",
         aliases: &["paper"],
@@ -282,15 +328,29 @@ pub const PRESETS: [Preset; 6] = [
 ];
 
 impl Schedule {
+    const PLAIN: Self = Self {
+        batch_size: 0,
+        iterations: 0,
+        decay: Decay::Constant,
+        flip: false,
+        augment: false,
+        pairs: false,
+    };
+
+    fn paired(iterations: u64) -> Self {
+        let decay = Decay::SecondHalf;
+        Self { batch_size: 8, iterations, decay, flip: true, augment: true, pairs: true }
+    }
+
     fn paper(iterations: u64) -> Self {
-        Self { batch_size: 16, iterations, decay: Decay::SecondHalf, flip: true }
+        Self { batch_size: 16, iterations, decay: Decay::SecondHalf, flip: true, ..Self::PLAIN }
     }
 
     fn small() -> Self {
-        Self { batch_size: 8, iterations: 2_000, decay: Decay::SecondHalf, flip: true }
+        Self { batch_size: 8, iterations: 2_000, decay: Decay::SecondHalf, flip: true, ..Self::PLAIN }
     }
 
     fn smoke() -> Self {
-        Self { batch_size: 4, iterations: 60, decay: Decay::Constant, flip: true }
+        Self { batch_size: 4, iterations: 60, decay: Decay::Constant, flip: true, ..Self::PLAIN }
     }
 }

@@ -153,13 +153,19 @@ pub struct Generator {
     residual: Vec<ResidualBlock>,
     ups: [TransposedConvolution; 2],
     up_norms: [InstanceNorm; 2],
-    head: Convolution,
+    /// The last layer.
+    pub head: Convolution,
     attention: Vec<(Place, SelfAttention)>,
 }
 
 impl Generator {
     /// PyTorch's default initialisation.
     pub fn new(config: &Config, device: &Device, rng: &mut Rng) -> Self {
+        Self::with_outputs(3, false, config, device, rng)
+    }
+
+    /// The same network with a head of another width, with or without bias.
+    pub fn with_outputs(outputs: usize, bias: bool, config: &Config, device: &Device, rng: &mut Rng) -> Self {
         let c = config.channels;
         let (wide, halving) = (Geometry::new(7, 1, 3), Geometry::new(4, 2, 1));
         let mut convolution = |channels, geometry| Convolution::new(channels, geometry, false, device, rng);
@@ -168,7 +174,7 @@ impl Generator {
         let residual = (0..config.residual_blocks).map(|_| ResidualBlock::new(4 * c, device, rng)).collect();
         let mut up = |channels| TransposedConvolution::new(channels, halving, device, rng);
         let ups = [up([4 * c, 2 * c]), up([2 * c, c])];
-        let head = Convolution::new([c, 3], wide, false, device, rng);
+        let head = Convolution::new([c, outputs], wide, bias, device, rng);
         let norms = |channels: [usize; 2]| channels.map(|channels| InstanceNorm::new(channels, device));
         let mut places = config.attention.clone();
         places.sort_unstable();
@@ -192,6 +198,11 @@ impl Generator {
 
     /// `[b, 3, s, s]` in -1..1 and a target for each face -> `[b, 3, s, s]` in -1..1. Shapes are for C = 64, s = 128.
     pub fn forward(&self, x: Tensor<4>, targets: &[Expression]) -> Tensor<4> {
+        self.outputs(x, targets).tanh() // 3 @ 128
+    }
+
+    /// [`Self::forward`] before the hyperbolic tangent.
+    pub fn outputs(&self, x: Tensor<4>, targets: &[Expression]) -> Tensor<4> {
         let x = with_label_planes(x, targets); // 11 @ 128
         let x = self.stem_norm.forward_relu(self.stem.forward(x)); // 64 @ 128
         let x = self.down_norms[0].forward_relu(self.downs[0].forward(x)); // 128 @ 64
@@ -203,7 +214,7 @@ impl Generator {
         let x = self.up_norms[0].forward_relu(self.ups[0].forward(x)); // 128 @ 64
         let x = self.attend(Place::Up1, x);
         let x = self.up_norms[1].forward_relu(self.ups[1].forward(x)); // 64 @ 128
-        self.head.forward(x).tanh() // 3 @ 128
+        self.head.forward(x)
     }
 
     /// Gamma of each attention module, in forward order.

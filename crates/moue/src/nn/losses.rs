@@ -68,3 +68,37 @@ pub fn classification(logits: Tensor<2>, expressions: &[Expression]) -> Tensor<1
 pub fn mean_absolute_difference(x: Tensor<4>, y: Tensor<4>) -> Tensor<1> {
     (x - y).abs().flatten::<2>(1, 3).mean_dim(1).mean()
 }
+
+/// The mean absolute value of `difference` `[b, c, h, w]`, each pixel weighted by `weights` `[1, 1, h, w]`.
+pub fn weighted_mean_absolute(difference: Tensor<4>, weights: Tensor<4>) -> Tensor<1> {
+    (difference.abs() * weights).flatten::<2>(1, 3).mean_dim(1).mean()
+}
+
+/// The mean absolute value of `difference` `[b, c, h, w]` at half its resolution: of the means of 2 x 2 pixels.
+pub fn mean_absolute_at_half_size(difference: Tensor<4>) -> Tensor<1> {
+    let [batch, channels, height, width] = difference.dims();
+    let rows = difference.reshape([batch * channels * height / 2, 2, width / 2, 2]);
+    let means = rows.mean_dim(3).mean_dim(1);
+    means.reshape([batch, channels * height / 2 * (width / 2)]).abs().mean_dim(1).mean()
+}
+
+/// The differences of neighbours along the rows and down the columns of `[b, c, h, w]`.
+fn neighbour_differences(x: Tensor<4>) -> [Tensor<4>; 2] {
+    [3, 2].map(|axis| {
+        let last = x.dims()[axis];
+        x.clone().slice_dim(axis, 1..last) - x.clone().slice_dim(axis, 0..last - 1)
+    })
+}
+
+/// The mean absolute difference of horizontal neighbours plus that of vertical ones, of `[b, c, h, w]`: of the
+/// difference of two images it says how their edges differ.
+pub fn mean_absolute_gradient(x: Tensor<4>) -> Tensor<1> {
+    let [across, down] = neighbour_differences(x).map(|d| d.abs().flatten::<2>(1, 3).mean_dim(1).mean());
+    across + down
+}
+
+/// The mean squared difference of horizontal neighbours plus that of vertical ones, of `[b, c, h, w]`.
+pub fn mean_squared_gradient(x: Tensor<4>) -> Tensor<1> {
+    let [across, down] = neighbour_differences(x).map(|d| d.square().flatten::<2>(1, 3).mean_dim(1).mean());
+    across + down
+}

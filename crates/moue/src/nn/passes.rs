@@ -49,9 +49,9 @@ impl GeneratorPass {
     /// The losses for the log.
     pub fn losses(&self) -> Losses {
         named([
-            ("generator.adversarial", Some(&self.adversarial)),
-            ("generator.classification", Some(&self.classification)),
-            ("generator.reconstruction", Some(&self.reconstruction)),
+            ("generator.adversarial", self.adversarial.clone()),
+            ("generator.classification", self.classification.clone()),
+            ("generator.reconstruction", self.reconstruction.clone()),
         ])
     }
 }
@@ -80,16 +80,16 @@ impl DiscriminatorPass {
     /// The losses for the log.
     pub fn losses(&self) -> Losses {
         let adversarial = self.on_real.clone() + self.on_fake.clone();
-        named([
-            ("discriminator.adversarial", Some(&adversarial)),
-            ("discriminator.classification", Some(&self.classification)),
-            ("discriminator.gradient_penalty", self.penalty.as_ref()),
-        ])
+        let penalty = self.penalty.clone().map(|penalty| ("discriminator.gradient_penalty", penalty));
+        let losses = [
+            ("discriminator.adversarial", adversarial),
+            ("discriminator.classification", self.classification.clone()),
+        ];
+        named(losses.into_iter().chain(penalty))
     }
 }
 
-fn named<const N: usize>(losses: [(&str, Option<&Tensor<1>>); N]) -> Losses {
-    let present =
-        losses.into_iter().filter_map(|(name, loss)| Some((name.to_string(), loss?.clone().detach())));
-    present.collect()
+/// Losses for the log, out of the graph.
+pub fn named<'a>(losses: impl IntoIterator<Item = (&'a str, Tensor<1>)>) -> Losses {
+    losses.into_iter().map(|(name, loss)| (name.to_string(), loss.detach())).collect()
 }

@@ -141,7 +141,11 @@ fn write_files(
     sync_folder(folder)
 }
 
-fn read_state(path: &Path) -> Result<State> {
+/// What a checkpoint says of itself.
+///
+/// # Errors
+/// As [`load`].
+pub fn read_state(path: &Path) -> Result<State> {
     let file = path.join("state.json");
     let text = fs::read_to_string(&file).map_err(|error| match error.kind() {
         io::ErrorKind::NotFound => {

@@ -140,7 +140,11 @@ fn from_folder(path: &Path, weights: Option<Weights>) -> Result<(Tensors, Card)>
             )
         })?,
     };
-    let weights = weights.unwrap_or(Weights::Raw);
+    let weights = match weights {
+        Some(weights) => weights,
+        None if checkpoint::read_state(&checkpoint)?.method.shows_average() => Weights::Average,
+        None => Weights::Raw,
+    };
     let (tensors, state) = checkpoint::read_part(&checkpoint, "generator", weights.part())?;
     let card = Card {
         format: 1,

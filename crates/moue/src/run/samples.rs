@@ -60,6 +60,7 @@ impl Samples {
 /// A face and its eight translations.
 fn row(translator: &dyn Translator, face: &RgbImage, device: &Device) -> Vec<RgbImage> {
     let copies = vec![face.clone(); Expression::COUNT];
-    let edit = translator.edit(image::to_tensor(&copies, device), &Expression::ALL);
-    std::iter::once(face.clone()).chain(image::from_tensor(edit.on_square())).collect()
+    let copies = image::to_tensor(&copies, device);
+    let edit = translator.edit(copies.clone(), &Expression::ALL);
+    std::iter::once(face.clone()).chain(image::from_tensor(edit.on_square(copies))).collect()
 }

@@ -93,7 +93,12 @@ pub fn train(
             tell(around, Event::Step { iteration, updates, values, rate_factor, images_per_second })?;
         }
         if due(iteration, config.output.sample_every) || iteration == total {
-            let path = samples.paint(&*game.translator(false), &folder.samples(), iteration, around.disk)?;
+            let path = samples.paint(
+                &*game.translator(config.method.shows_average()),
+                &folder.samples(),
+                iteration,
+                around.disk,
+            )?;
             tell(around, Event::Sampled { iteration, path })?;
         }
         if due(iteration, config.output.checkpoint_every) || iteration == total {
@@ -202,6 +207,8 @@ fn loader_config(config: &RunConfig, workers: usize) -> LoaderConfig {
         side: config.method.image_size() as u32,
         batch_size: config.training.batch_size,
         flip: config.training.flip,
+        augment: config.training.augment,
+        pairs: config.training.pairs,
         seed: config.seed,
         workers,
         ahead: 2,
@@ -210,11 +217,11 @@ fn loader_config(config: &RunConfig, workers: usize) -> LoaderConfig {
 
 fn on_device(batch: HostBatch, side: usize, device: &Device) -> Batch {
     let shape = [batch.expressions.len(), 3, side, side];
-    let images = Tensor::from_data(TensorData::new(batch.images, shape), device);
+    let tensor = |values: Vec<f32>| Tensor::from_data(TensorData::new(values, shape), device);
     Batch {
-        source: Faces { images, expressions: batch.expressions },
+        source: Faces { images: tensor(batch.images), expressions: batch.expressions },
         targets: batch.targets,
-        target_images: None,
+        target_images: batch.target_images.map(tensor),
     }
 }
 

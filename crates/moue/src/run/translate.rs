@@ -123,7 +123,7 @@ pub fn translate_faces(
         let (numbers, targets): (Vec<usize>, Vec<Expression>) = pairs.iter().copied().unzip();
         let batch: Vec<_> = numbers.iter().map(|&n| squares[n].clone()).collect();
         let batch = images::to_tensor(&batch, device);
-        let edited = model.translator.edit(batch.clone(), &targets).on_square();
+        let edited = model.translator.edit(batch.clone(), &targets).on_square(batch.clone());
         let whole = images::from_tensor(edited.clone());
         for ((n, whole), change) in numbers.into_iter().zip(whole).zip(changes(edited - batch)) {
             let own_size = faces[n].dimensions() == (side, side);

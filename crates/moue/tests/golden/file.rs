@@ -68,6 +68,11 @@ impl Golden {
         Tensor::from_data(TensorData::new(values.clone(), shape.clone()), device)
     }
 
+    /// A loss.
+    pub(crate) fn number(&self, name: &str) -> f32 {
+        self.get(name).1[0]
+    }
+
     /// Labels as expressions.
     pub(crate) fn expressions(&self, name: &str) -> Vec<Expression> {
         let labels = self.labels.get(name).unwrap_or_else(|| panic!("no labels {name}"));

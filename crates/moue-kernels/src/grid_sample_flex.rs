@@ -1,0 +1,121 @@
+//! Grid sampling on burn's CPU backend: a pixel's corners and weights are found once for all channels.
+
+use burn::backend::TensorMetadata;
+use burn_flex::FlexTensor;
+use rayon::prelude::*;
+
+use crate::flex::{tensor, values};
+
+/// Where a pixel looks along one axis.
+#[derive(Clone, Copy)]
+struct Axis {
+    low: usize,
+    high: usize,
+    fraction: f32,
+    /// d position / d flow: half the size, or 0 where the border holds the position.
+    slope: f32,
+}
+
+impl Axis {
+    fn of(place: usize, flow: f32, size: usize) -> Self {
+        let (half, last) = (size as f32 / 2.0, (size - 1) as f32);
+        let wanted = place as f32 + flow * half;
+        // A flow that is no number ends at 0 instead of outside the image.
+        let position = wanted.min(last).max(0.0);
+        let low = (position as usize).min(size.saturating_sub(2));
+        let slope = if wanted == position { half } else { 0.0 };
+        Self { low, high: (low + 1).min(size - 1), fraction: position - low as f32, slope }
+    }
+}
+
+/// The corners in a plane, upper left, upper right, lower left, lower right, and both axes.
+type Place = ([usize; 4], Axis, Axis);
+
+/// Calls `each` with every pixel of an image and where it looks.
+fn places(flow: &[f32], [height, width]: [usize; 2], mut each: impl FnMut(usize, Place)) {
+    let (along, down) = flow.split_at(height * width);
+    for row in 0..height {
+        for column in 0..width {
+            let pixel = row * width + column;
+            let (x, y) = (Axis::of(column, along[pixel], width), Axis::of(row, down[pixel], height));
+            let corners = [
+                y.low * width + x.low,
+                y.low * width + x.high,
+                y.high * width + x.low,
+                y.high * width + x.high,
+            ];
+            each(pixel, (corners, x, y));
+        }
+    }
+}
+
+pub(crate) fn forward(x: FlexTensor, flow: FlexTensor) -> FlexTensor {
+    let shape = x.shape();
+    let [_, channels, height, width] = shape.dims();
+    let [x, flow] = [x, flow].map(|tensor| tensor.to_contiguous());
+    let (x, flow, pixels) = (values(&x), values(&flow), height * width);
+    let mut y = vec![0.0; x.len()];
+    let images = y.par_chunks_exact_mut(channels * pixels).zip(x.par_chunks_exact(channels * pixels));
+    images.zip(flow.par_chunks_exact(2 * pixels)).for_each(|((y, x), flow)| {
+        places(flow, [height, width], |pixel, ([a, b, c, d], along, down)| {
+            for channel in 0..channels {
+                let x = &x[channel * pixels..][..pixels];
+                let top = x[a] + (x[b] - x[a]) * along.fraction;
+                let bottom = x[c] + (x[d] - x[c]) * along.fraction;
+                y[channel * pixels + pixel] = top + (bottom - top) * down.fraction;
+            }
+        });
+    });
+    tensor(y, shape)
+}
+
+pub(crate) fn x_gradient(flow: FlexTensor, output: FlexTensor) -> FlexTensor {
+    let shape = output.shape();
+    let [_, channels, height, width] = shape.dims();
+    let [flow, output] = [flow, output].map(|tensor| tensor.to_contiguous());
+    let (flow, output, pixels) = (values(&flow), values(&output), height * width);
+    let mut gradient = vec![0.0; output.len()];
+    let images =
+        gradient.par_chunks_exact_mut(channels * pixels).zip(output.par_chunks_exact(channels * pixels));
+    images.zip(flow.par_chunks_exact(2 * pixels)).for_each(|((gradient, output), flow)| {
+        places(flow, [height, width], |pixel, ([a, b, c, d], along, down)| {
+            let ([left, right], [upper, lower]) =
+                ([1.0 - along.fraction, along.fraction], [1.0 - down.fraction, down.fraction]);
+            for channel in 0..channels {
+                let gradient = &mut gradient[channel * pixels..][..pixels];
+                let g = output[channel * pixels + pixel];
+                gradient[a] += g * upper * left;
+                gradient[b] += g * upper * right;
+                gradient[c] += g * lower * left;
+                gradient[d] += g * lower * right;
+            }
+        });
+    });
+    tensor(gradient, shape)
+}
+
+pub(crate) fn flow_gradient(x: FlexTensor, flow: FlexTensor, output: FlexTensor) -> FlexTensor {
+    let [_, channels, height, width] = x.shape().dims();
+    let shape = flow.shape();
+    let [x, flow, output] = [x, flow, output].map(|tensor| tensor.to_contiguous());
+    let (x, flow, output, pixels) = (values(&x), values(&flow), values(&output), height * width);
+    let mut gradient = vec![0.0; flow.len()];
+    let inputs = x.par_chunks_exact(channels * pixels).zip(output.par_chunks_exact(channels * pixels));
+    let images = gradient.par_chunks_exact_mut(2 * pixels).zip(flow.par_chunks_exact(2 * pixels));
+    images.zip(inputs).for_each(|((gradient, flow), (x, output))| {
+        places(flow, [height, width], |pixel, ([a, b, c, d], along, down)| {
+            let mut sums = [0.0; 2];
+            for channel in 0..channels {
+                let x = &x[channel * pixels..][..pixels];
+                let g = output[channel * pixels + pixel];
+                let (top, bottom) = (x[b] - x[a], x[d] - x[c]);
+                let (left, right) = (x[c] - x[a], x[d] - x[b]);
+                sums[0] += g * (top + (bottom - top) * down.fraction);
+                sums[1] += g * (left + (right - left) * along.fraction);
+            }
+            gradient[pixel] = sums[0] * along.slope;
+            gradient[pixels + pixel] = sums[1] * down.slope;
+        });
+    });
+    tensor(gradient, shape)
+}

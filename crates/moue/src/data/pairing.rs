@@ -1,0 +1,134 @@
+//! Pairs of one person's faces: a source, and what it looks like with the target expression.
+
+use std::collections::BTreeMap;
+
+use super::sources::Sample;
+use crate::base::expression::Expression;
+use crate::base::rng::Rng;
+
+/// How often an expression is a target, relative to the others: a smile has the most to learn (teeth, cheeks), and
+/// contempt is the subtlest.
+fn weight(expression: Expression) -> usize {
+    match expression {
+        Expression::Happy | Expression::Contemptuous => 2,
+        _ => 1,
+    }
+}
+
+/// Two images of one person that look the same way, as indices of the samples.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Pair {
+    /// The face to change.
+    pub source: usize,
+    /// The face it is to become.
+    pub target: usize,
+    /// Whether both are to be mirrored; `None` leaves it to chance.
+    pub mirrored: Option<bool>,
+}
+
+/// The people of a data set with their faces by expression.
+#[derive(Debug)]
+pub struct Pairs {
+    /// Of each person and gaze, the samples of each expression.
+    people: Vec<[Vec<usize>; Expression::COUNT]>,
+    /// Where the raised corner of the mouth is in a contemptuous sample: whether it is on the image's left.
+    raised_left: Vec<Option<bool>>,
+}
+
+impl Pairs {
+    /// The pairs that some samples give; `None` where nobody is known with two expressions.
+    pub fn of(samples: &[Sample]) -> Option<Self> {
+        let mut people: BTreeMap<(&str, Option<&str>), [Vec<usize>; Expression::COUNT]> = BTreeMap::new();
+        for (index, sample) in samples.iter().enumerate() {
+            let Some(identity) = &sample.identity else { continue };
+            let person = people.entry((identity, sample.gaze.as_deref())).or_default();
+            person[sample.expression.index()].push(index);
+        }
+        let several = |faces: &[Vec<usize>; 8]| faces.iter().filter(|faces| !faces.is_empty()).count() > 1;
+        let people: Vec<_> = people.into_values().filter(several).collect();
+        let raised_left = samples.iter().map(raised_left).collect();
+        (!people.is_empty()).then_some(Self { people, raised_left })
+    }
+
+    /// Draws a pair: anybody, from neutral half of the time, to any expression that the person shows.
+    pub fn draw(&self, rng: &mut Rng) -> Pair {
+        let faces = &self.people[rng.below(self.people.len())];
+        let neutral = !faces[Expression::Neutral.index()].is_empty() && rng.coin();
+        let source = if neutral { Expression::Neutral.index() } else { choose(faces, |_| 1, rng) };
+        let target = choose(faces, weight, rng);
+        let [source, target] = [source, target].map(|shown| faces[shown][rng.below(faces[shown].len())]);
+        // Contempt is one-sided: shown now on this and now on that side, a network learns their mean, which is none.
+        // Mirrored so that the raised corner is on the image's right, it learns one.
+        let mirrored = self.raised_left[target].or(self.raised_left[source]);
+        Pair { source, target, mirrored }
+    }
+}
+
+/// An expression that the person shows, drawn by weight.
+fn choose(
+    faces: &[Vec<usize>; Expression::COUNT],
+    weight: impl Fn(Expression) -> usize,
+    rng: &mut Rng,
+) -> usize {
+    let weight = |shown: Expression| if faces[shown.index()].is_empty() { 0 } else { weight(shown) };
+    let mut rest = rng.below(Expression::ALL.map(weight).iter().sum());
+    let chosen = Expression::ALL.into_iter().find(|&shown| match rest.checked_sub(weight(shown)) {
+        Some(left) => {
+            rest = left;
+            false
+        }
+        None => true,
+    });
+    chosen.expect("a number below the sum of the weights falls on one of them").index()
+}
+
+fn raised_left(sample: &Sample) -> Option<bool> {
+    let side = sample.extra.get("contempt_side")?;
+    (sample.expression == Expression::Contemptuous).then(|| side == "left")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::fixtures::sample;
+
+    fn face(identity: &str, gaze: &str, expression: Expression) -> Sample {
+        let extra = BTreeMap::from([("contempt_side".to_string(), "left".to_string())]);
+        Sample { identity: Some(identity.into()), gaze: Some(gaze.into()), extra, ..sample(expression) }
+    }
+
+    #[test]
+    fn a_pair_is_one_person_who_looks_one_way() {
+        let mut samples = Vec::new();
+        for (identity, gaze) in [("a", "left"), ("a", "right"), ("b", "left")] {
+            samples.extend(Expression::ALL.map(|expression| face(identity, gaze, expression)));
+        }
+        samples.push(face("alone", "left", Expression::Happy));
+        let pairs = Pairs::of(&samples).unwrap();
+        let mut rng = Rng::stream(1, "pairs", 0);
+        let (mut neutral, mut targets) = (0, [0; Expression::COUNT]);
+        for _ in 0..9_000 {
+            let Pair { source, target, mirrored } = pairs.draw(&mut rng);
+            let (source, target) = (&samples[source], &samples[target]);
+            assert_eq!((&source.identity, &source.gaze), (&target.identity, &target.gaze));
+            assert_ne!(source.identity.as_deref(), Some("alone"));
+            let contempt = [source, target].iter().any(|s| s.expression == Expression::Contemptuous);
+            assert_eq!(mirrored, contempt.then_some(true));
+            neutral += usize::from(source.expression == Expression::Neutral);
+            targets[target.expression.index()] += 1;
+        }
+        // Half of the sources and an eighth of the other half; two tenths and one tenth of the targets.
+        assert!((neutral as f64 / 9_000.0 - 0.5625).abs() < 0.02, "{neutral}");
+        for (expression, count) in Expression::ALL.into_iter().zip(targets) {
+            let expected = weight(expression) as f64 / 10.0;
+            assert!((f64::from(count) / 9_000.0 - expected).abs() < 0.02, "{expression}: {count}");
+        }
+    }
+
+    #[test]
+    fn nobody_known_gives_no_pairs() {
+        assert!(Pairs::of(&Expression::ALL.map(sample)).is_none());
+        let strangers = [face("a", "left", Expression::Happy), face("b", "left", Expression::Sad)];
+        assert!(Pairs::of(&strangers).is_none());
+    }
+}
