@@ -30,6 +30,7 @@ pub(crate) mod portable {
     /// How one axis is sampled at each pixel, `[batch, channels, h * w]` (fraction and slope: one channel).
     struct Axis<B: Backend> {
         low: FloatTensor<B>,
+        high: FloatTensor<B>,
         fraction: FloatTensor<B>,
         /// d position / d flow: half the size, or 0 where the border holds the position.
         slope: FloatTensor<B>,
@@ -53,22 +54,22 @@ pub(crate) mod portable {
         let moved = B::float_abs(B::float_sub(wanted, position.clone()));
         // sign(0) is 0: nothing was moved into the image.
         let free = B::float_add_scalar(B::float_neg(B::float_sign(moved)), 1.0f32.into());
-        let low = B::float_clamp_max(B::float_floor(position.clone()), (last - 1.0).max(0.0).into());
+        let low = B::float_floor(position.clone());
+        let high = B::float_clamp_max(B::float_add_scalar(low.clone(), 1.0f32.into()), last.into());
         let fraction = B::float_sub(position, low.clone());
-        Axis { low, fraction, slope: B::float_mul_scalar(free, half.into()) }
+        Axis { low, high, fraction, slope: B::float_mul_scalar(free, half.into()) }
     }
 
     /// The four corners' places in a plane `[batch, channels, h * w]`, and both axes.
     fn corners<B: Backend>(flow: &FloatTensor<B>, channels: usize) -> ([IntTensor<B>; 4], Axis<B>, Axis<B>) {
         let [batch, _, height, width] = flow.shape().dims();
         let (x, y) = (axis::<B>(flow, 0), axis::<B>(flow, 1));
-        let (right, down) = (usize::from(width > 1), if height > 1 { width } else { 0 });
-        let first = B::float_add(B::float_mul_scalar(y.low.clone(), (width as f32).into()), x.low.clone());
-        let corners = [0, right, down, right + down].map(|step| {
-            let places = B::float_add_scalar(first.clone(), (step as f32).into());
-            let places = B::float_into_int(places, IntDType::I32);
+        let of = |row: &FloatTensor<B>, column: &FloatTensor<B>| {
+            let first = B::float_mul_scalar(row.clone(), (width as f32).into());
+            let places = B::float_into_int(B::float_add(first, column.clone()), IntDType::I32);
             B::int_expand(places, Shape::from([batch, channels, height * width]))
-        });
+        };
+        let corners = [of(&y.low, &x.low), of(&y.low, &x.high), of(&y.high, &x.low), of(&y.high, &x.high)];
         (corners, x, y)
     }
 

@@ -22,7 +22,7 @@ impl Axis {
         let wanted = place as f32 + flow * half;
         // A flow that is no number ends at 0 instead of outside the image.
         let position = wanted.min(last).max(0.0);
-        let low = (position as usize).min(size.saturating_sub(2));
+        let low = position as usize;
         let slope = if wanted == position { half } else { 0.0 };
         Self { low, high: (low + 1).min(size - 1), fraction: position - low as f32, slope }
     }

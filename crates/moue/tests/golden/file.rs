@@ -127,7 +127,8 @@ impl Golden {
     }
 
     /// Checks weights after the steps, tensor by tensor: |ours - after|_2 <= 1e-2 |after - before|_2, since Adam's
-    /// first steps are the learning rate times the gradient's sign. Buffers agree as outputs do.
+    /// first steps are the learning rate times the gradient's sign; a moving average's first way is so short that
+    /// rounding to f32 counts too: 1e-7 |after|_2. Buffers agree as outputs do.
     pub(crate) fn check_weights(&self, before: &str, after: &str, module: &mut dyn Module) {
         for_each(module, |name, kind, tensor| {
             let (shape, before) = self.get(&format!("{before}{name}"));
@@ -141,7 +142,8 @@ impl Golden {
             let used: Vec<usize> = (0..ours.len()).filter(|&i| !zero_gradient(name, shape, i)).collect();
             let distance = |a: &[f32], b: &[f32]| norm(used.iter().map(|&i| a[i] - b[i]));
             let (error, moved) = (distance(&ours, after), distance(after, before));
-            assert!(error <= 1e-2 * moved, "{name}: off by {error} after a way of {moved}");
+            let rounding = 1e-7 * norm(used.iter().map(|&i| after[i]));
+            assert!(error <= 1e-2 * moved + rounding, "{name}: off by {error} after a way of {moved}");
         });
     }
 
