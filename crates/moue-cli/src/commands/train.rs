@@ -53,7 +53,7 @@ fn run_in(
     note(quiet, &format!("run: {}", folder.path().display()));
     let mut start = Start::of(folder, config, &device)?;
     if let Some(path) = &arguments.init {
-        start.generator_from(path, config, &device)?;
+        start.generator_from(path, &device)?;
     }
     let stop = stop_on_signal()?;
     let mut surroundings = Surroundings {

@@ -12,6 +12,7 @@ use crate::terminal::{note, print_line};
 
 pub(crate) fn export(arguments: &Export, quiet: bool) -> anyhow::Result<()> {
     let mut model = Model::open(&arguments.model, arguments.weights.map(Into::into), &cpu()?)?;
+    model.card.strength = arguments.strength.unwrap_or(model.card.strength);
     let precision = if arguments.half { Precision::Half } else { Precision::Full };
     model.write(&arguments.out, precision, &FileSystem)?;
     note(quiet, &format!("model: {}", arguments.out.display()));
@@ -52,6 +53,7 @@ pub(crate) fn info(arguments: &Info) -> anyhow::Result<()> {
     print_line(&format!("method      {} at {} px", card.method.name(), card.method.image_size()))?;
     print_line(&format!("weights     {}", format!("{:?}", card.weights).to_lowercase()))?;
     print_line(&format!("trained on  {data}, {} batches; updates: {}", card.iteration, updates.join(", ")))?;
+    print_line(&format!("strength    {}", card.strength))?;
     print_line(&format!("parameters  {parameters} in the generator"))?;
     for (name, shape) in tensors {
         let shape: Vec<_> = shape.iter().map(usize::to_string).collect();

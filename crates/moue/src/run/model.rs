@@ -49,6 +49,13 @@ pub struct Card {
     pub iteration: u64,
     /// Updates of each player.
     pub updates: BTreeMap<String, u64>,
+    /// How strongly its edits are best applied, 1 unless its makers measured another.
+    #[serde(default = "plain_strength")]
+    pub strength: f32,
+}
+
+fn plain_strength() -> f32 {
+    1.0
 }
 
 /// A translator ready to use.
@@ -107,8 +114,19 @@ impl Model {
             data: String::new(),
             iteration: 0,
             updates: BTreeMap::new(),
+            strength: plain_strength(),
         };
         Self::build(tensors, card, path, device)
+    }
+
+    /// A short name: the method, its size and what it learned, as `moue 128 px (london, 40000 batches)`.
+    pub fn name(&self) -> String {
+        let Card { method, data, iteration, .. } = &self.card;
+        let name = format!("{} {} px", method.name(), method.image_size());
+        match (data.is_empty(), iteration) {
+            (true, _) => name,
+            (false, batches) => format!("{name} ({data}, {batches} batches)"),
+        }
     }
 
     /// Writes a model file.
@@ -153,6 +171,7 @@ fn from_folder(path: &Path, weights: Option<Weights>) -> Result<(Tensors, Card)>
         data: run.map(|config| config.data.name).unwrap_or_default(),
         iteration: state.iteration,
         updates: state.updates,
+        strength: plain_strength(),
     };
     Ok((tensors, card))
 }

@@ -135,11 +135,12 @@ impl Start {
         Ok(Self { game, iteration })
     }
 
-    /// Gives the generator and its moving average the weights of a run, a checkpoint or a model file.
+    /// Gives the generator and its moving average the weights of a run, a checkpoint or a model file. They may have
+    /// learned images of another size: a generator is convolutional, and growing is how a large one is trained fast.
     ///
     /// # Errors
-    /// [`Error::Weights`] when they are of another method or size, [`Error::Read`].
-    pub fn generator_from(&mut self, path: &Path, config: &RunConfig, device: &Device) -> Result<()> {
+    /// [`Error::Weights`] when they are of another network, [`Error::Read`].
+    pub fn generator_from(&mut self, path: &Path, device: &Device) -> Result<()> {
         let mut model = Model::open(path, None, device)?;
         let tensors = Tensors::of(&mut *model.translator, String::new());
         for (name, player) in self.game.players() {
@@ -148,14 +149,6 @@ impl Start {
                     tensors.load(module, path, &[])?;
                 }
             }
-        }
-        let (ours, theirs) = (config.method.image_size(), model.card.method.image_size());
-        if ours != theirs {
-            return Err(Error::weights(
-                path,
-                format!("these weights are for {theirs} px, the run is for {ours} px"),
-                format!("add --set method.image_size={theirs}, or take other weights"),
-            ));
         }
         Ok(())
     }
