@@ -6,15 +6,17 @@
 //! | [`base`] | expressions, faces, image files, the device, randomness, the error |
 //! | [`nn`] | the blocks that networks are built of, losses, the optimiser |
 //! | [`methods`] | the methods, each a file shaped like its paper |
+//! | [`photo`] | the faces in photographs: where they are, the squares that networks see |
 //! | [`data`] | data sets, their split by identity, the loader |
 //! | [`run`] | training, checkpoints, translation, weights in and out |
 //!
-//! Imports go down only: `base` knows nobody, `nn` knows `base`, `methods` know `nn` and `base`, `data` knows `base`,
-//! `run` knows them all.
+//! Imports go down only: `base` knows nobody, `nn` knows `base`, `methods` and `photo` know `nn` and `base`, `data` knows
+//! `base`, `run` knows them all.
 #![cfg_attr(not(test), warn(clippy::unwrap_used))]
 
 pub mod base;
 pub mod data;
 pub mod methods;
 pub mod nn;
+pub mod photo;
 pub mod run;

@@ -15,7 +15,7 @@ const FLOORS: [(&str, &[&str]); 7] = [
     ("methods", &["base", "nn"]),
     ("metrics", &["base", "nn"]),
     ("data", &["base"]),
-    ("photo", &["base"]),
+    ("photo", &["base", "nn"]),
     ("run", &["base", "nn", "methods", "metrics", "data", "photo"]),
 ];
 

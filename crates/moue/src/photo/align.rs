@@ -1,0 +1,316 @@
+//! The square of a photo that shows a face as the networks know it, and its pixels.
+//!
+//! Coordinates are those of [`crate::photo`]: continuous, the first pixel's outer corner is (0, 0).
+
+use image::RgbImage;
+use rayon::prelude::*;
+
+/// Where the line of the eyes lies in an aligned square, as a part of its height.
+const EYE_LINE: f64 = 0.42;
+
+/// How far apart the eyes are in an aligned square, as a part of its width.
+const EYE_DISTANCE: f64 = 0.25;
+
+/// A square of a photo: the point (u, v) of it, both in 0..1, lies at `origin + u across + v down`.
+///
+/// It may be rotated, and mirrored where the photo's pixels are stored so (EXIF orientation); across and down may
+/// even differ in length or stand at another angle, for all methods take them as they are.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct FaceSquare {
+    /// The corner (0, 0), in pixels.
+    pub origin: [f64; 2],
+    /// From the corner (0, 0) to the corner (1, 0), in pixels.
+    pub across: [f64; 2],
+    /// From the corner (0, 0) to the corner (0, 1), in pixels.
+    pub down: [f64; 2],
+}
+
+impl FaceSquare {
+    /// The square that frames a face as all data here is framed: level with the eyes, which lie at v = 0.42, a quarter
+    /// of the width apart, with u = 0.5 between them. `left` and `right` are the centres of the eyes as seen in the
+    /// image, in pixels; the square is empty when they coincide.
+    pub fn from_eyes(left: [f64; 2], right: [f64; 2]) -> Self {
+        let across = [0, 1].map(|axis| (right[axis] - left[axis]) / EYE_DISTANCE);
+        let down = [-across[1], across[0]];
+        let middle = [0, 1].map(|axis| (left[axis] + right[axis]) / 2.0);
+        let origin = [0, 1].map(|axis| middle[axis] - 0.5 * across[axis] - EYE_LINE * down[axis]);
+        Self { origin, across, down }
+    }
+
+    /// The point of the photo, in pixels, at (u, v) of the square.
+    pub fn to_photo(&self, u: f64, v: f64) -> [f64; 2] {
+        [0, 1].map(|axis| self.origin[axis] + u * self.across[axis] + v * self.down[axis])
+    }
+
+    /// The (u, v) of a point of the photo, in pixels; inside of the square when both are in 0..1. Not finite when the
+    /// square is empty.
+    pub fn to_square(&self, x: f64, y: f64) -> [f64; 2] {
+        let [x, y] = [x - self.origin[0], y - self.origin[1]];
+        let area = self.signed_area();
+        [(x * self.down[1] - y * self.down[0]) / area, (y * self.across[0] - x * self.across[1]) / area]
+    }
+
+    /// The length of its sides in pixels (of a square of the same area, where they differ).
+    pub fn side(&self) -> f64 {
+        self.signed_area().abs().sqrt()
+    }
+
+    /// The same square in another frame, such as that of the stored instead of the upright pixels. `to_frame` gives a
+    /// point's place there and is affine.
+    pub fn map(&self, to_frame: impl Fn([f64; 2]) -> [f64; 2]) -> Self {
+        let [origin, right, bottom] =
+            [(0.0, 0.0), (1.0, 0.0), (0.0, 1.0)].map(|(u, v)| to_frame(self.to_photo(u, v)));
+        let from_origin = |end: [f64; 2]| [end[0] - origin[0], end[1] - origin[1]];
+        Self { origin, across: from_origin(right), down: from_origin(bottom) }
+    }
+
+    /// Its corners in pixels: (0, 0), (1, 0), (1, 1) and (0, 1).
+    pub fn corners(&self) -> [[f64; 2]; 4] {
+        [(0.0, 0.0), (1.0, 0.0), (1.0, 1.0), (0.0, 1.0)].map(|(u, v)| self.to_photo(u, v))
+    }
+
+    /// The pixels of the square, resampled to `side` x `side`: Catmull-Rom, as wide as the pixels of the result where
+    /// these are larger than the photo's, so that nothing aliases. Beyond the photo its outermost pixels go on.
+    /// The same bytes at any number of threads. Black where photo or square is empty.
+    pub fn crop(&self, photo: &RgbImage, side: u32) -> RgbImage {
+        let finite = self.corners().iter().flatten().all(|value| value.is_finite());
+        if photo.is_empty() || side == 0 || !finite {
+            return RgbImage::new(side, side);
+        }
+        let step = self.step(side);
+        if step < 4.0 {
+            return self.sample(photo, side);
+        }
+        // The kernel has 16 step² taps. Means of whole blocks first keep that below 144, whatever the photo.
+        let factor = (step / 2.0) as u32;
+        let (reduced, corner) = self.reduce(photo, factor, 2.0 * step);
+        let into_reduced =
+            |point: [f64; 2]| [0, 1].map(|axis| (point[axis] - corner[axis]) / f64::from(factor));
+        self.map(into_reduced).sample(&reduced, side)
+    }
+
+    fn signed_area(&self) -> f64 {
+        self.across[0] * self.down[1] - self.across[1] * self.down[0]
+    }
+
+    /// From one pixel of the result to the next, in pixels of the photo.
+    fn step(&self, side: u32) -> f64 {
+        let length = |vector: [f64; 2]| vector[0].hypot(vector[1]);
+        length(self.across).max(length(self.down)) / f64::from(side)
+    }
+
+    fn sample(&self, photo: &RgbImage, side: u32) -> RgbImage {
+        let (width, height) = photo.dimensions();
+        let (pixels, row_length) = (photo.as_raw().as_slice(), 3 * width as usize);
+        let scale = self.step(side).max(1.0);
+        let mut bytes = vec![0; 3 * side as usize * side as usize];
+        bytes.par_chunks_mut(3 * side as usize).enumerate().for_each(|(row, line)| {
+            let (mut columns, mut rows) = (Vec::new(), Vec::new());
+            let v = (row as f64 + 0.5) / f64::from(side);
+            for (column, pixel) in line.chunks_mut(3).enumerate() {
+                let u = (column as f64 + 0.5) / f64::from(side);
+                let [x, y] = self.to_photo(u, v);
+                weights(x, scale, width, &mut columns);
+                weights(y, scale, height, &mut rows);
+                let mut sums = [0f32; 3];
+                for &(y, row_weight) in &rows {
+                    let line = &pixels[y * row_length..][..row_length];
+                    let mut across = [0f32; 3];
+                    for &(x, weight) in &columns {
+                        for (sum, &byte) in across.iter_mut().zip(&line[3 * x..3 * x + 3]) {
+                            *sum += weight * f32::from(byte);
+                        }
+                    }
+                    sums.iter_mut().zip(across).for_each(|(sum, across)| *sum += row_weight * across);
+                }
+                for (byte, sum) in pixel.iter_mut().zip(sums) {
+                    *byte = sum.round().clamp(0.0, 255.0) as u8;
+                }
+            }
+        });
+        RgbImage::from_raw(side, side, bytes).expect("the buffer has the size of the image")
+    }
+
+    /// Means of `factor` x `factor` pixels of the part of the photo that holds the square and `margin` pixels around
+    /// it, and where in the photo that part begins. Beyond the photo one block is enough: it goes on by itself.
+    fn reduce(&self, photo: &RgbImage, factor: u32, margin: f64) -> (RgbImage, [f64; 2]) {
+        let factor = i64::from(factor);
+        let [columns, rows] = [(0, photo.width()), (1, photo.height())].map(|(axis, length)| {
+            let places = self.corners().map(|corner| corner[axis]);
+            let lowest = places.iter().copied().fold(f64::INFINITY, f64::min) - margin;
+            let highest = places.iter().copied().fold(f64::NEG_INFINITY, f64::max) + margin;
+            let begin = (lowest.floor() as i64).clamp(-factor, i64::from(length));
+            let end = (highest.ceil() as i64).clamp(begin + 1, i64::from(length) + factor);
+            let blocks = (end - begin + factor - 1) / factor;
+            let inside = |place: i64| place.clamp(0, i64::from(length) - 1) as usize;
+            let places = (begin..begin + blocks * factor).map(inside).collect::<Vec<_>>();
+            (begin as f64, places)
+        });
+        let (pixels, row_length) = (photo.as_raw().as_slice(), 3 * photo.width() as usize);
+        let factor = factor as usize;
+        let count = (factor * factor) as u64;
+        let [width, height] = [&columns, &rows].map(|(_, places)| places.len() / factor);
+        let mut bytes = vec![0; 3 * width * height];
+        bytes.par_chunks_mut(3 * width).zip(rows.1.par_chunks(factor)).for_each(|(line, rows)| {
+            let mut sums = vec![[0u64; 3]; width];
+            for &row in rows {
+                let line = &pixels[row * row_length..][..row_length];
+                for (sums, block) in sums.iter_mut().zip(columns.1.chunks(factor)) {
+                    for &x in block {
+                        for (sum, &byte) in sums.iter_mut().zip(&line[3 * x..3 * x + 3]) {
+                            *sum += u64::from(byte);
+                        }
+                    }
+                }
+            }
+            for (byte, sum) in line.iter_mut().zip(sums.iter().flatten()) {
+                *byte = ((sum + count / 2) / count) as u8;
+            }
+        });
+        let reduced = RgbImage::from_raw(width as u32, height as u32, bytes);
+        (reduced.expect("the buffer has the size of the image"), [columns.0, rows.0])
+    }
+}
+
+/// The pixels of a row of `length` that count at `place`, with their weights, which sum to 1. The kernel is stretched
+/// by `scale`, at least 1; a pixel beyond the row is the last one inside.
+fn weights(place: f64, scale: f64, length: u32, taps: &mut Vec<(usize, f32)>) {
+    taps.clear();
+    // Far outside every tap is the same pixel, and the numbers would not fit.
+    let place = place.clamp(-4.0 * scale, f64::from(length) + 4.0 * scale);
+    let first = (place - 0.5 - 2.0 * scale).ceil() as i64;
+    let last = (place - 0.5 + 2.0 * scale).floor() as i64;
+    let weight = |index: i64| catmull_rom((index as f64 + 0.5 - place) / scale);
+    let sum: f64 = (first..=last).map(weight).sum();
+    taps.extend((first..=last).map(|index| {
+        let inside = index.clamp(0, i64::from(length) - 1);
+        (inside as usize, (weight(index) / sum) as f32)
+    }));
+}
+
+/// The Catmull-Rom kernel (Keys 1981, a = -1/2), 0 from distance 2 on.
+fn catmull_rom(distance: f64) -> f64 {
+    let x = distance.abs();
+    if x < 1.0 {
+        (1.5 * x - 2.5) * x * x + 1.0
+    } else if x < 2.0 {
+        ((2.5 - 0.5 * x) * x - 4.0) * x + 2.0
+    } else {
+        0.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use image::{Rgb, imageops};
+
+    fn texture(width: u32, height: u32) -> RgbImage {
+        RgbImage::from_fn(width, height, |x, y| {
+            Rgb([(x * 37 + y * 11) as u8, (x * y) as u8, ((x ^ y) * 5) as u8])
+        })
+    }
+
+    fn upright(x: f64, y: f64, side: f64) -> FaceSquare {
+        FaceSquare { origin: [x, y], across: [side, 0.0], down: [0.0, side] }
+    }
+
+    #[track_caller]
+    fn close(a: [f64; 2], b: [f64; 2]) {
+        assert!((a[0] - b[0]).abs() < 1e-9 && (a[1] - b[1]).abs() < 1e-9, "{a:?} is not {b:?}");
+    }
+
+    #[test]
+    fn eyes_lie_where_all_data_has_them() {
+        for (left, right) in [([10.0, 20.0], [50.0, 20.0]), ([70.0, 30.0], [40.0, 75.0])] {
+            let square = FaceSquare::from_eyes(left, right);
+            close(square.to_photo(0.375, 0.42), left);
+            close(square.to_photo(0.625, 0.42), right);
+            assert!((square.side() - 4.0 * f64::hypot(right[0] - left[0], right[1] - left[1])).abs() < 1e-9);
+        }
+        // A level face's chin is below its eyes.
+        assert_eq!(FaceSquare::from_eyes([10.0, 20.0], [50.0, 20.0]).down, [0.0, 160.0]);
+    }
+
+    #[test]
+    fn a_point_comes_back_from_rotated_and_mirrored_squares() {
+        let rotated = FaceSquare::from_eyes([70.0, 30.0], [40.0, 75.0]);
+        let stored = rotated.map(|[x, y]| [100.0 - y, x]);
+        let mirrored = rotated.map(|[x, y]| [100.0 - x, y]);
+        for square in [rotated, stored, mirrored] {
+            for (u, v) in [(0.0, 0.0), (0.3, 0.9), (-1.0, 2.0)] {
+                let [x, y] = square.to_photo(u, v);
+                close(square.to_square(x, y), [u, v]);
+            }
+            assert!((square.side() - rotated.side()).abs() < 1e-9);
+        }
+        let [x, y] = rotated.to_photo(0.2, 0.7);
+        close(stored.to_photo(0.2, 0.7), [100.0 - y, x]);
+        assert_eq!(rotated.corners()[2], rotated.to_photo(1.0, 1.0));
+    }
+
+    #[test]
+    fn a_square_of_whole_pixels_is_copied_to_the_bit() {
+        let photo = texture(300, 280);
+        for side in [256u32, 97, 1] {
+            let expected = imageops::crop_imm(&photo, 11, 7, side, side).to_image();
+            assert_eq!(upright(11.0, 7.0, f64::from(side)).crop(&photo, side), expected);
+        }
+    }
+
+    #[test]
+    fn a_linear_ramp_is_what_its_equation_says() {
+        // Brightness 20 + x / 4 in continuous coordinates: whatever the scale, a pixel is the ramp at its centre.
+        let photo =
+            RgbImage::from_fn(800, 600, |x, _| Rgb([(20.0 + (f64::from(x) + 0.5) / 4.0).round() as u8; 3]));
+        let rotated = FaceSquare { origin: [300.0, 120.0], across: [200.0, 120.0], down: [-120.0, 200.0] };
+        for square in [upright(100.3, 50.6, 400.0), upright(260.1, 300.0, 20.0), rotated] {
+            for side in [256u32, 100, 32, 8] {
+                for (x, y, pixel) in square.crop(&photo, side).enumerate_pixels() {
+                    let place = |index: u32| (f64::from(index) + 0.5) / f64::from(side);
+                    let [x, _] = square.to_photo(place(x), place(y));
+                    // Half a level from the photo's own rounding, a third more by the kernel's overshoot, half at the end.
+                    assert!(
+                        (f64::from(pixel.0[0]) - (20.0 + x / 4.0)).abs() < 1.3,
+                        "{square:?} {side} {x} {pixel:?}"
+                    );
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn fine_stripes_shrink_to_grey() {
+        let stripes = RgbImage::from_fn(1024, 1024, |x, _| Rgb([if x % 2 == 0 { 0 } else { 255 }; 3]));
+        for side in [300, 200, 100, 33] {
+            // Away from the edge, which goes on as one broad stripe.
+            let small = upright(100.0, 100.0, 800.0).crop(&stripes, side);
+            // At worst 1.6 levels of the finest pattern pass the kernel at steps from 2 on, and one is for rounding.
+            assert!(small.pixels().all(|pixel| pixel.0[0].abs_diff(128) <= 3), "{side}");
+        }
+    }
+
+    #[test]
+    fn beyond_the_photo_its_edge_goes_on() {
+        let photo = RgbImage::from_fn(40, 40, |x, y| Rgb([x as u8 * 5, y as u8 * 5, 90]));
+        for side in [100, 25, 10] {
+            let crop = upright(-100.0, 0.0, 100.0).crop(&photo, side);
+            let at = |x: u32, y: u32| crop.get_pixel(x, y).0;
+            assert_eq!(at(0, side - 1), [0, 195, 90], "{side}");
+            assert_eq!(at(side / 2, 0)[0], 0);
+        }
+        let far = upright(-1e7, -1e7, 1e6).crop(&photo, 16);
+        assert!(far.pixels().all(|pixel| pixel.0 == [0, 0, 90]));
+        assert_eq!(upright(0.0, 0.0, f64::NAN).crop(&photo, 2), RgbImage::new(2, 2));
+        assert_eq!(upright(0.0, 0.0, 4.0).crop(&RgbImage::new(0, 0), 2), RgbImage::new(2, 2));
+    }
+
+    #[test]
+    fn a_mirrored_square_mirrors() {
+        let photo = texture(64, 64);
+        let mirrored = FaceSquare { origin: [64.0, 0.0], across: [-64.0, 0.0], down: [0.0, 64.0] };
+        assert_eq!(mirrored.crop(&photo, 64), imageops::flip_horizontal(&photo));
+        let turned = FaceSquare { origin: [0.0, 64.0], across: [0.0, -64.0], down: [64.0, 0.0] };
+        assert_eq!(turned.crop(&photo, 64), imageops::rotate90(&photo));
+    }
+}
