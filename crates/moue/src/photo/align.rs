@@ -2,6 +2,8 @@
 //!
 //! Coordinates are those of [`crate::photo`]: continuous, the first pixel's outer corner is (0, 0).
 
+use std::ops::Range;
+
 use image::RgbImage;
 use rayon::prelude::*;
 
@@ -30,11 +32,22 @@ impl FaceSquare {
     /// of the width apart, with u = 0.5 between them. `left` and `right` are the centres of the eyes as seen in the
     /// image, in pixels; the square is empty when they coincide.
     pub fn from_eyes(left: [f64; 2], right: [f64; 2]) -> Self {
-        let across = [0, 1].map(|axis| (right[axis] - left[axis]) / EYE_DISTANCE);
+        Self::framing(left, right, EYE_DISTANCE, [0.5, EYE_LINE])
+    }
+
+    /// The square, level with two points of the photo, that has them `distance` of its width apart and the middle
+    /// between them at `middle`, its (u, v).
+    pub(super) fn framing(left: [f64; 2], right: [f64; 2], distance: f64, middle: [f64; 2]) -> Self {
+        let across = [0, 1].map(|axis| (right[axis] - left[axis]) / distance);
         let down = [-across[1], across[0]];
-        let middle = [0, 1].map(|axis| (left[axis] + right[axis]) / 2.0);
-        let origin = [0, 1].map(|axis| middle[axis] - 0.5 * across[axis] - EYE_LINE * down[axis]);
+        let [u, v] = middle;
+        let origin = [0, 1].map(|axis| (left[axis] + right[axis]) / 2.0 - u * across[axis] - v * down[axis]);
         Self { origin, across, down }
+    }
+
+    /// The same square seen in a mirror: u and 1 - u change places.
+    pub(super) fn mirrored(&self) -> Self {
+        Self { origin: self.to_photo(1.0, 0.0), across: self.across.map(|value| -value), down: self.down }
     }
 
     /// The point of the photo, in pixels, at (u, v) of the square.
@@ -134,42 +147,56 @@ impl FaceSquare {
     /// Means of `factor` x `factor` pixels of the part of the photo that holds the square and `margin` pixels around
     /// it, and where in the photo that part begins. Beyond the photo one block is enough: it goes on by itself.
     fn reduce(&self, photo: &RgbImage, factor: u32, margin: f64) -> (RgbImage, [f64; 2]) {
-        let factor = i64::from(factor);
-        let [columns, rows] = [(0, photo.width()), (1, photo.height())].map(|(axis, length)| {
+        let ranges = [(0, photo.width()), (1, photo.height())].map(|(axis, length)| {
             let places = self.corners().map(|corner| corner[axis]);
             let lowest = places.iter().copied().fold(f64::INFINITY, f64::min) - margin;
             let highest = places.iter().copied().fold(f64::NEG_INFINITY, f64::max) + margin;
-            let begin = (lowest.floor() as i64).clamp(-factor, i64::from(length));
-            let end = (highest.ceil() as i64).clamp(begin + 1, i64::from(length) + factor);
-            let blocks = (end - begin + factor - 1) / factor;
-            let inside = |place: i64| place.clamp(0, i64::from(length) - 1) as usize;
-            let places = (begin..begin + blocks * factor).map(inside).collect::<Vec<_>>();
-            (begin as f64, places)
+            let (length, factor) = (i64::from(length), i64::from(factor));
+            let begin = (lowest.floor() as i64).clamp(-factor, length);
+            begin..(highest.ceil() as i64).clamp(begin + 1, length + factor)
         });
-        let (pixels, row_length) = (photo.as_raw().as_slice(), 3 * photo.width() as usize);
-        let factor = factor as usize;
-        let count = (factor * factor) as u64;
-        let [width, height] = [&columns, &rows].map(|(_, places)| places.len() / factor);
-        let mut bytes = vec![0; 3 * width * height];
-        bytes.par_chunks_mut(3 * width).zip(rows.1.par_chunks(factor)).for_each(|(line, rows)| {
-            let mut sums = vec![[0u64; 3]; width];
-            for &row in rows {
-                let line = &pixels[row * row_length..][..row_length];
-                for (sums, block) in sums.iter_mut().zip(columns.1.chunks(factor)) {
-                    for &x in block {
-                        for (sum, &byte) in sums.iter_mut().zip(&line[3 * x..3 * x + 3]) {
-                            *sum += u64::from(byte);
-                        }
+        let corner = [ranges[0].start as f64, ranges[1].start as f64];
+        (block_means(photo, factor as usize, ranges), corner)
+    }
+}
+
+/// The whole photo reduced by an integer factor, each pixel the mean of a block. The last ones go on past the edge.
+pub(super) fn reduced(photo: &RgbImage, factor: u32) -> RgbImage {
+    let [width, height] = [photo.width(), photo.height()].map(i64::from);
+    block_means(photo, factor as usize, [0..width, 0..height])
+}
+
+/// Means of the blocks of `factor` x `factor` pixels that begin in the ranges of columns and rows. A pixel beyond the
+/// photo is the nearest one inside.
+fn block_means(photo: &RgbImage, factor: usize, ranges: [Range<i64>; 2]) -> RgbImage {
+    let lengths = [photo.width(), photo.height()].map(i64::from);
+    let [columns, rows] = [0, 1].map(|axis| {
+        let range = ranges[axis].clone();
+        let blocks = ((range.end - range.start) as usize).div_ceil(factor);
+        let places = range.start..range.start + (blocks * factor) as i64;
+        places.map(|place| place.clamp(0, lengths[axis] - 1) as usize).collect::<Vec<_>>()
+    });
+    let (pixels, row_length) = (photo.as_raw().as_slice(), 3 * photo.width() as usize);
+    let count = (factor * factor) as u64;
+    let [width, height] = [&columns, &rows].map(|places| places.len() / factor);
+    let mut bytes = vec![0; 3 * width * height];
+    bytes.par_chunks_mut(3 * width).zip(rows.par_chunks(factor)).for_each(|(line, rows)| {
+        let mut sums = vec![[0u64; 3]; width];
+        for &row in rows {
+            let line = &pixels[row * row_length..][..row_length];
+            for (sums, block) in sums.iter_mut().zip(columns.chunks(factor)) {
+                for &x in block {
+                    for (sum, &byte) in sums.iter_mut().zip(&line[3 * x..3 * x + 3]) {
+                        *sum += u64::from(byte);
                     }
                 }
             }
-            for (byte, sum) in line.iter_mut().zip(sums.iter().flatten()) {
-                *byte = ((sum + count / 2) / count) as u8;
-            }
-        });
-        let reduced = RgbImage::from_raw(width as u32, height as u32, bytes);
-        (reduced.expect("the buffer has the size of the image"), [columns.0, rows.0])
-    }
+        }
+        for (byte, sum) in line.iter_mut().zip(sums.iter().flatten()) {
+            *byte = ((sum + count / 2) / count) as u8;
+        }
+    });
+    RgbImage::from_raw(width as u32, height as u32, bytes).expect("the buffer has the size of the image")
 }
 
 /// The pixels of a row of `length` that count at `place`, with their weights, which sum to 1. The kernel is stretched
