@@ -45,11 +45,6 @@ impl FaceSquare {
         Self { origin, across, down }
     }
 
-    /// The same square seen in a mirror: u and 1 - u change places.
-    pub(super) fn mirrored(&self) -> Self {
-        Self { origin: self.to_photo(1.0, 0.0), across: self.across.map(|value| -value), down: self.down }
-    }
-
     /// The point of the photo, in pixels, at (u, v) of the square.
     pub fn to_photo(&self, u: f64, v: f64) -> [f64; 2] {
         [0, 1].map(|axis| self.origin[axis] + u * self.across[axis] + v * self.down[axis])
@@ -91,12 +86,12 @@ impl FaceSquare {
             return RgbImage::new(side, side);
         }
         let step = self.step(side);
-        if step < 4.0 {
+        if step < 2.0 {
             return self.sample(photo, side);
         }
-        // The kernel has 16 step² taps. Means of whole blocks first keep that below 144, whatever the photo.
-        let factor = (step / 2.0) as u32;
-        let (reduced, corner) = self.reduce(photo, factor, 2.0 * step);
+        // Means of whole blocks first, so that the kernel need not be wide, whatever the photo.
+        let factor = step as u32;
+        let (reduced, corner) = self.reduce(photo, factor, 4.0 * step);
         let into_reduced =
             |point: [f64; 2]| [0, 1].map(|axis| (point[axis] - corner[axis]) / f64::from(factor));
         self.map(into_reduced).sample(&reduced, side)
@@ -112,24 +107,32 @@ impl FaceSquare {
         length(self.across).max(length(self.down)) / f64::from(side)
     }
 
+    /// Steps are below 2.
     fn sample(&self, photo: &RgbImage, side: u32) -> RgbImage {
         let (width, height) = photo.dimensions();
         let (pixels, row_length) = (photo.as_raw().as_slice(), 3 * width as usize);
         let scale = self.step(side).max(1.0);
+        let place = |column: usize, row: usize| {
+            let part = |index: usize| (index as f64 + 0.5) / f64::from(side);
+            self.to_photo(part(column), part(row))
+        };
+        // In a level square all rows have the same columns of the photo.
+        let level = self.down[0] == 0.0 && self.across[1] == 0.0;
+        let columns = |column: usize, row: usize| Taps::new(place(column, row)[0], scale, width);
+        let rows = |column: usize, row: usize| Taps::new(place(column, row)[1], scale, height);
+        let same: Vec<_> =
+            (0..if level { side as usize } else { 0 }).map(|column| columns(column, 0)).collect();
         let mut bytes = vec![0; 3 * side as usize * side as usize];
         bytes.par_chunks_mut(3 * side as usize).enumerate().for_each(|(row, line)| {
-            let (mut columns, mut rows) = (Vec::new(), Vec::new());
-            let v = (row as f64 + 0.5) / f64::from(side);
+            let same_row = level.then(|| rows(0, row));
             for (column, pixel) in line.chunks_mut(3).enumerate() {
-                let u = (column as f64 + 0.5) / f64::from(side);
-                let [x, y] = self.to_photo(u, v);
-                weights(x, scale, width, &mut columns);
-                weights(y, scale, height, &mut rows);
+                let columns = if level { same[column] } else { columns(column, row) };
+                let rows = same_row.unwrap_or_else(|| rows(column, row));
                 let mut sums = [0f32; 3];
-                for &(y, row_weight) in &rows {
+                for (y, row_weight) in rows.iter() {
                     let line = &pixels[y * row_length..][..row_length];
                     let mut across = [0f32; 3];
-                    for &(x, weight) in &columns {
+                    for (x, weight) in columns.iter() {
                         for (sum, &byte) in across.iter_mut().zip(&line[3 * x..3 * x + 3]) {
                             *sum += weight * f32::from(byte);
                         }
@@ -199,20 +202,44 @@ fn block_means(photo: &RgbImage, factor: usize, ranges: [Range<i64>; 2]) -> RgbI
     RgbImage::from_raw(width as u32, height as u32, bytes).expect("the buffer has the size of the image")
 }
 
-/// The pixels of a row of `length` that count at `place`, with their weights, which sum to 1. The kernel is stretched
-/// by `scale`, at least 1; a pixel beyond the row is the last one inside.
-fn weights(place: f64, scale: f64, length: u32, taps: &mut Vec<(usize, f32)>) {
-    taps.clear();
-    // Far outside every tap is the same pixel, and the numbers would not fit.
-    let place = place.clamp(-4.0 * scale, f64::from(length) + 4.0 * scale);
-    let first = (place - 0.5 - 2.0 * scale).ceil() as i64;
-    let last = (place - 0.5 + 2.0 * scale).floor() as i64;
-    let weight = |index: i64| catmull_rom((index as f64 + 0.5 - place) / scale);
-    let sum: f64 = (first..=last).map(weight).sum();
-    taps.extend((first..=last).map(|index| {
-        let inside = index.clamp(0, i64::from(length) - 1);
-        (inside as usize, (weight(index) / sum) as f32)
-    }));
+/// The pixels of a row that count at a place of it, with their weights, which sum to 1.
+#[derive(Debug, Clone, Copy)]
+struct Taps {
+    indices: [u32; Taps::MOST],
+    weights: [f32; Taps::MOST],
+    count: usize,
+}
+
+impl Taps {
+    /// The kernel reaches as far as 4 pixels to both sides.
+    const MOST: usize = 9;
+
+    /// The row has `length` pixels; one beyond it is the last one inside. The kernel is stretched by `scale`, from 1 to 2.
+    fn new(place: f64, scale: f64, length: u32) -> Self {
+        // Far outside every tap is the same pixel, and the numbers would not fit.
+        let place = place.clamp(-4.0 * scale, f64::from(length) + 4.0 * scale);
+        let first = (place - 0.5 - 2.0 * scale).ceil() as i64;
+        let last = (place - 0.5 + 2.0 * scale).floor() as i64;
+        let mut taps = Self {
+            indices: [0; Self::MOST],
+            weights: [0.0; Self::MOST],
+            count: Self::MOST.min((last - first + 1) as usize),
+        };
+        let mut sum = 0.0;
+        for (index, tap) in (first..=last).zip(0..taps.count) {
+            let weight = catmull_rom((index as f64 + 0.5 - place) / scale) as f32;
+            taps.indices[tap] = index.clamp(0, i64::from(length) - 1) as u32;
+            taps.weights[tap] = weight;
+            sum += weight;
+        }
+        taps.weights.iter_mut().for_each(|weight| *weight /= sum);
+        taps
+    }
+
+    fn iter(&self) -> impl Iterator<Item = (usize, f32)> + '_ {
+        let taps = self.indices.iter().zip(&self.weights).take(self.count);
+        taps.map(|(&index, &weight)| (index as usize, weight))
+    }
 }
 
 /// The Catmull-Rom kernel (Keys 1981, a = -1/2), 0 from distance 2 on.

@@ -104,9 +104,7 @@ impl Finder {
             let mut faces = Vec::<Face>::new();
             for candidate in candidates.iter().filter_map(|candidate| self.look_closer(small, candidate)) {
                 let face = self.face(photo, f64::from(factor), &candidate);
-                if !faces.iter().any(|other| are_one(other, &face)) {
-                    faces.push(face);
-                }
+                faces.extend(face.filter(|face| !faces.iter().any(|other| are_one(other, face))));
             }
             if !faces.is_empty() {
                 let area = |face: &Face| {
@@ -138,15 +136,16 @@ impl Finder {
     }
 
     /// The face of a candidate whose coordinates are `factor` times smaller than the photo's.
-    fn face(&self, photo: &RgbImage, factor: f64, candidate: &Candidate) -> Face {
-        let [left, right, ..] = candidate.points.map(|point| point.map(|value| value * factor));
-        let landmarks = self.landmarks.locate(photo, left, right);
+    fn face(&self, photo: &RgbImage, factor: f64, candidate: &Candidate) -> Option<Face> {
+        let enlarged = |point: [f64; 2]| point.map(|value| value * factor);
+        let [left, right, ..] = candidate.points.map(enlarged);
+        let landmarks = self.landmarks.locate(photo, enlarged(candidate.middle), [left, right])?;
         let [left_eye, right_eye] = iris::refine(photo, eye_centres(&landmarks));
         let extreme = |axis: usize, pick: fn(f64, f64) -> f64| {
             landmarks.iter().map(|point| point[axis]).reduce(pick).unwrap_or_default()
         };
         let bounds = [extreme(0, f64::min), extreme(1, f64::min), extreme(0, f64::max), extreme(1, f64::max)];
-        Face { left_eye, right_eye, score: candidate.score as f32, landmarks, bounds }
+        Some(Face { left_eye, right_eye, score: candidate.score as f32, landmarks, bounds })
     }
 }
 

@@ -90,6 +90,8 @@ struct Patch {
     values: Vec<f64>,
     /// Standard deviation of the middle quarter.
     spread: f64,
+    /// Cosines and sines from 36 degrees above the horizontal, where the upper lid is, to 48 below.
+    directions: [[f64; 2]; 15],
 }
 
 impl Patch {
@@ -109,7 +111,11 @@ impl Patch {
         let mean = middle().sum::<f64>() / count;
         let variance = middle().map(|value| (value - mean) * (value - mean)).sum::<f64>() / count;
         // Four levels more, so that noise in an even patch is no contrast.
-        Self { spread: variance.sqrt() + 4.0, values }
+        let directions = std::array::from_fn(|index| {
+            let angle = (6.0 * index as f64 - 36.0).to_radians();
+            [angle.cos(), angle.sin()]
+        });
+        Self { spread: variance.sqrt() + 4.0, values, directions }
     }
 
     /// How much brighter it gets across the left and right of a circle, in spreads. A circle counts as its weaker side
@@ -117,11 +123,8 @@ impl Patch {
     fn contrast(&self, centre: [f64; 2], radius: f64) -> f64 {
         let side = |sign: f64| {
             let (mut sum, mut count) = (0.0, 0.0);
-            // From 36 degrees above the horizontal, where the upper lid is, to 48 below.
-            for angle in (-36..49).step_by(6).map(|angle| f64::from(angle).to_radians()) {
-                let at = |radius: f64| {
-                    self.at(centre[0] + sign * radius * angle.cos(), centre[1] + radius * angle.sin())
-                };
+            for [cosine, sine] in self.directions {
+                let at = |radius: f64| self.at(centre[0] + sign * radius * cosine, centre[1] + radius * sine);
                 // A glint or the edge of a lid does not count for more than a good iris.
                 sum += ((at(radius + RISE) - at(radius - RISE)) / self.spread).min(1.5);
                 count += 1.0;
