@@ -2,6 +2,8 @@
 //!
 //! Coordinates are those of [`crate::photo`]: continuous, the first pixel's outer corner is (0, 0).
 
+use std::ops::Range;
+
 use image::RgbImage;
 use rayon::prelude::*;
 
@@ -30,10 +32,16 @@ impl FaceSquare {
     /// of the width apart, with u = 0.5 between them. `left` and `right` are the centres of the eyes as seen in the
     /// image, in pixels; the square is empty when they coincide.
     pub fn from_eyes(left: [f64; 2], right: [f64; 2]) -> Self {
-        let across = [0, 1].map(|axis| (right[axis] - left[axis]) / EYE_DISTANCE);
+        Self::framing(left, right, EYE_DISTANCE, [0.5, EYE_LINE])
+    }
+
+    /// The square, level with two points of the photo, that has them `distance` of its width apart and the middle
+    /// between them at `middle`, its (u, v).
+    pub(super) fn framing(left: [f64; 2], right: [f64; 2], distance: f64, middle: [f64; 2]) -> Self {
+        let across = [0, 1].map(|axis| (right[axis] - left[axis]) / distance);
         let down = [-across[1], across[0]];
-        let middle = [0, 1].map(|axis| (left[axis] + right[axis]) / 2.0);
-        let origin = [0, 1].map(|axis| middle[axis] - 0.5 * across[axis] - EYE_LINE * down[axis]);
+        let [u, v] = middle;
+        let origin = [0, 1].map(|axis| (left[axis] + right[axis]) / 2.0 - u * across[axis] - v * down[axis]);
         Self { origin, across, down }
     }
 
@@ -78,12 +86,12 @@ impl FaceSquare {
             return RgbImage::new(side, side);
         }
         let step = self.step(side);
-        if step < 4.0 {
+        if step < 2.0 {
             return self.sample(photo, side);
         }
-        // The kernel has 16 step² taps. Means of whole blocks first keep that below 144, whatever the photo.
-        let factor = (step / 2.0) as u32;
-        let (reduced, corner) = self.reduce(photo, factor, 2.0 * step);
+        // Means of whole blocks first, so that the kernel need not be wide, whatever the photo.
+        let factor = step as u32;
+        let (reduced, corner) = self.reduce(photo, factor, 4.0 * step);
         let into_reduced =
             |point: [f64; 2]| [0, 1].map(|axis| (point[axis] - corner[axis]) / f64::from(factor));
         self.map(into_reduced).sample(&reduced, side)
@@ -99,24 +107,32 @@ impl FaceSquare {
         length(self.across).max(length(self.down)) / f64::from(side)
     }
 
+    /// Steps are below 2.
     fn sample(&self, photo: &RgbImage, side: u32) -> RgbImage {
         let (width, height) = photo.dimensions();
         let (pixels, row_length) = (photo.as_raw().as_slice(), 3 * width as usize);
         let scale = self.step(side).max(1.0);
+        let place = |column: usize, row: usize| {
+            let part = |index: usize| (index as f64 + 0.5) / f64::from(side);
+            self.to_photo(part(column), part(row))
+        };
+        // In a level square all rows have the same columns of the photo.
+        let level = self.down[0] == 0.0 && self.across[1] == 0.0;
+        let columns = |column: usize, row: usize| Taps::new(place(column, row)[0], scale, width);
+        let rows = |column: usize, row: usize| Taps::new(place(column, row)[1], scale, height);
+        let same: Vec<_> =
+            (0..if level { side as usize } else { 0 }).map(|column| columns(column, 0)).collect();
         let mut bytes = vec![0; 3 * side as usize * side as usize];
         bytes.par_chunks_mut(3 * side as usize).enumerate().for_each(|(row, line)| {
-            let (mut columns, mut rows) = (Vec::new(), Vec::new());
-            let v = (row as f64 + 0.5) / f64::from(side);
+            let same_row = level.then(|| rows(0, row));
             for (column, pixel) in line.chunks_mut(3).enumerate() {
-                let u = (column as f64 + 0.5) / f64::from(side);
-                let [x, y] = self.to_photo(u, v);
-                weights(x, scale, width, &mut columns);
-                weights(y, scale, height, &mut rows);
+                let columns = if level { same[column] } else { columns(column, row) };
+                let rows = same_row.unwrap_or_else(|| rows(column, row));
                 let mut sums = [0f32; 3];
-                for &(y, row_weight) in &rows {
+                for (y, row_weight) in rows.iter() {
                     let line = &pixels[y * row_length..][..row_length];
                     let mut across = [0f32; 3];
-                    for &(x, weight) in &columns {
+                    for (x, weight) in columns.iter() {
                         for (sum, &byte) in across.iter_mut().zip(&line[3 * x..3 * x + 3]) {
                             *sum += weight * f32::from(byte);
                         }
@@ -134,58 +150,96 @@ impl FaceSquare {
     /// Means of `factor` x `factor` pixels of the part of the photo that holds the square and `margin` pixels around
     /// it, and where in the photo that part begins. Beyond the photo one block is enough: it goes on by itself.
     fn reduce(&self, photo: &RgbImage, factor: u32, margin: f64) -> (RgbImage, [f64; 2]) {
-        let factor = i64::from(factor);
-        let [columns, rows] = [(0, photo.width()), (1, photo.height())].map(|(axis, length)| {
+        let ranges = [(0, photo.width()), (1, photo.height())].map(|(axis, length)| {
             let places = self.corners().map(|corner| corner[axis]);
             let lowest = places.iter().copied().fold(f64::INFINITY, f64::min) - margin;
             let highest = places.iter().copied().fold(f64::NEG_INFINITY, f64::max) + margin;
-            let begin = (lowest.floor() as i64).clamp(-factor, i64::from(length));
-            let end = (highest.ceil() as i64).clamp(begin + 1, i64::from(length) + factor);
-            let blocks = (end - begin + factor - 1) / factor;
-            let inside = |place: i64| place.clamp(0, i64::from(length) - 1) as usize;
-            let places = (begin..begin + blocks * factor).map(inside).collect::<Vec<_>>();
-            (begin as f64, places)
+            let (length, factor) = (i64::from(length), i64::from(factor));
+            let begin = (lowest.floor() as i64).clamp(-factor, length);
+            begin..(highest.ceil() as i64).clamp(begin + 1, length + factor)
         });
-        let (pixels, row_length) = (photo.as_raw().as_slice(), 3 * photo.width() as usize);
-        let factor = factor as usize;
-        let count = (factor * factor) as u64;
-        let [width, height] = [&columns, &rows].map(|(_, places)| places.len() / factor);
-        let mut bytes = vec![0; 3 * width * height];
-        bytes.par_chunks_mut(3 * width).zip(rows.1.par_chunks(factor)).for_each(|(line, rows)| {
-            let mut sums = vec![[0u64; 3]; width];
-            for &row in rows {
-                let line = &pixels[row * row_length..][..row_length];
-                for (sums, block) in sums.iter_mut().zip(columns.1.chunks(factor)) {
-                    for &x in block {
-                        for (sum, &byte) in sums.iter_mut().zip(&line[3 * x..3 * x + 3]) {
-                            *sum += u64::from(byte);
-                        }
-                    }
-                }
-            }
-            for (byte, sum) in line.iter_mut().zip(sums.iter().flatten()) {
-                *byte = ((sum + count / 2) / count) as u8;
-            }
-        });
-        let reduced = RgbImage::from_raw(width as u32, height as u32, bytes);
-        (reduced.expect("the buffer has the size of the image"), [columns.0, rows.0])
+        let corner = [ranges[0].start as f64, ranges[1].start as f64];
+        (block_means(photo, factor as usize, ranges), corner)
     }
 }
 
-/// The pixels of a row of `length` that count at `place`, with their weights, which sum to 1. The kernel is stretched
-/// by `scale`, at least 1; a pixel beyond the row is the last one inside.
-fn weights(place: f64, scale: f64, length: u32, taps: &mut Vec<(usize, f32)>) {
-    taps.clear();
-    // Far outside every tap is the same pixel, and the numbers would not fit.
-    let place = place.clamp(-4.0 * scale, f64::from(length) + 4.0 * scale);
-    let first = (place - 0.5 - 2.0 * scale).ceil() as i64;
-    let last = (place - 0.5 + 2.0 * scale).floor() as i64;
-    let weight = |index: i64| catmull_rom((index as f64 + 0.5 - place) / scale);
-    let sum: f64 = (first..=last).map(weight).sum();
-    taps.extend((first..=last).map(|index| {
-        let inside = index.clamp(0, i64::from(length) - 1);
-        (inside as usize, (weight(index) / sum) as f32)
-    }));
+/// The whole photo reduced by an integer factor, each pixel the mean of a block. The last ones go on past the edge.
+pub(super) fn reduced(photo: &RgbImage, factor: u32) -> RgbImage {
+    let [width, height] = [photo.width(), photo.height()].map(i64::from);
+    block_means(photo, factor as usize, [0..width, 0..height])
+}
+
+/// Means of the blocks of `factor` x `factor` pixels that begin in the ranges of columns and rows. A pixel beyond the
+/// photo is the nearest one inside.
+fn block_means(photo: &RgbImage, factor: usize, ranges: [Range<i64>; 2]) -> RgbImage {
+    let lengths = [photo.width(), photo.height()].map(i64::from);
+    let [columns, rows] = [0, 1].map(|axis| {
+        let range = ranges[axis].clone();
+        let blocks = ((range.end - range.start) as usize).div_ceil(factor);
+        let places = range.start..range.start + (blocks * factor) as i64;
+        places.map(|place| place.clamp(0, lengths[axis] - 1) as usize).collect::<Vec<_>>()
+    });
+    let (pixels, row_length) = (photo.as_raw().as_slice(), 3 * photo.width() as usize);
+    let count = (factor * factor) as u64;
+    let [width, height] = [&columns, &rows].map(|places| places.len() / factor);
+    let mut bytes = vec![0; 3 * width * height];
+    bytes.par_chunks_mut(3 * width).zip(rows.par_chunks(factor)).for_each(|(line, rows)| {
+        let mut sums = vec![[0u64; 3]; width];
+        for &row in rows {
+            let line = &pixels[row * row_length..][..row_length];
+            for (sums, block) in sums.iter_mut().zip(columns.chunks(factor)) {
+                for &x in block {
+                    for (sum, &byte) in sums.iter_mut().zip(&line[3 * x..3 * x + 3]) {
+                        *sum += u64::from(byte);
+                    }
+                }
+            }
+        }
+        for (byte, sum) in line.iter_mut().zip(sums.iter().flatten()) {
+            *byte = ((sum + count / 2) / count) as u8;
+        }
+    });
+    RgbImage::from_raw(width as u32, height as u32, bytes).expect("the buffer has the size of the image")
+}
+
+/// The pixels of a row that count at a place of it, with their weights, which sum to 1.
+#[derive(Debug, Clone, Copy)]
+struct Taps {
+    indices: [u32; Taps::MOST],
+    weights: [f32; Taps::MOST],
+    count: usize,
+}
+
+impl Taps {
+    /// The kernel reaches as far as 4 pixels to both sides.
+    const MOST: usize = 9;
+
+    /// The row has `length` pixels; one beyond it is the last one inside. The kernel is stretched by `scale`, from 1 to 2.
+    fn new(place: f64, scale: f64, length: u32) -> Self {
+        // Far outside every tap is the same pixel, and the numbers would not fit.
+        let place = place.clamp(-4.0 * scale, f64::from(length) + 4.0 * scale);
+        let first = (place - 0.5 - 2.0 * scale).ceil() as i64;
+        let last = (place - 0.5 + 2.0 * scale).floor() as i64;
+        let mut taps = Self {
+            indices: [0; Self::MOST],
+            weights: [0.0; Self::MOST],
+            count: Self::MOST.min((last - first + 1) as usize),
+        };
+        let mut sum = 0.0;
+        for (index, tap) in (first..=last).zip(0..taps.count) {
+            let weight = catmull_rom((index as f64 + 0.5 - place) / scale) as f32;
+            taps.indices[tap] = index.clamp(0, i64::from(length) - 1) as u32;
+            taps.weights[tap] = weight;
+            sum += weight;
+        }
+        taps.weights.iter_mut().for_each(|weight| *weight /= sum);
+        taps
+    }
+
+    fn iter(&self) -> impl Iterator<Item = (usize, f32)> + '_ {
+        let taps = self.indices.iter().zip(&self.weights).take(self.count);
+        taps.map(|(&index, &weight)| (index as usize, weight))
+    }
 }
 
 /// The Catmull-Rom kernel (Keys 1981, a = -1/2), 0 from distance 2 on.
