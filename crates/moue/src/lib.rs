@@ -6,7 +6,7 @@
 //! | [`base`] | expressions, faces, image files, the device, randomness, the error |
 //! | [`nn`] | the blocks that networks are built of, losses, the optimiser |
 //! | [`methods`] | the methods, each a file shaped like its paper |
-//! | [`photo`] | the faces in photographs: where they are, the squares that networks see |
+//! | [`photo`] | photographs: files with everything kept, the faces in them, an edit in their own pixels |
 //! | [`data`] | data sets, their split by identity, the loader |
 //! | [`run`] | training, checkpoints, translation, weights in and out |
 //!

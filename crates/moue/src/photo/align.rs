@@ -45,6 +45,14 @@ impl FaceSquare {
         Self { origin, across, down }
     }
 
+    /// The middle square of an image of this width and height: all of it, where it is itself a face square.
+    pub fn middle_of((width, height): (u32, u32)) -> Self {
+        let (width, height) = (f64::from(width), f64::from(height));
+        let side = width.min(height);
+        let origin = [(width - side) / 2.0, (height - side) / 2.0].map(f64::floor);
+        Self { origin, across: [side, 0.0], down: [0.0, side] }
+    }
+
     /// The point of the photo, in pixels, at (u, v) of the square.
     pub fn to_photo(&self, u: f64, v: f64) -> [f64; 2] {
         [0, 1].map(|axis| self.origin[axis] + u * self.across[axis] + v * self.down[axis])

@@ -46,6 +46,18 @@ impl Face {
         FaceSquare::from_eyes(self.left_eye, self.right_eye)
     }
 
+    /// The same face in a photo of `factor` times the size.
+    pub fn scaled(self, factor: f64) -> Self {
+        let scaled = |point: [f64; 2]| point.map(|value| value * factor);
+        Self {
+            left_eye: scaled(self.left_eye),
+            right_eye: scaled(self.right_eye),
+            score: self.score,
+            landmarks: self.landmarks.into_iter().map(scaled).collect(),
+            bounds: self.bounds.map(|value| value * factor),
+        }
+    }
+
     /// How far the line of the eyes is turned from the horizontal, in degrees from -180 to 180; positive is clockwise, so
     /// that the right eye is the lower one.
     pub fn roll_degrees(&self) -> f64 {

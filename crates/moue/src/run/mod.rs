@@ -7,6 +7,8 @@ pub mod events;
 pub mod exchange;
 pub mod folder;
 pub mod model;
+pub mod outputs;
+mod pictures;
 mod samples;
 pub mod train;
 pub mod translate;

@@ -1,269 +1,344 @@
-//! Faces in, faces out.
+//! Photos in, photos out.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use burn::tensor::{Device, Tensor};
-use image::{ImageBuffer, Rgb, RgbImage, imageops};
+use image::RgbImage;
 use rayon::prelude::*;
 
 use super::model::Model;
+use super::outputs::{refuse_overwriting, result_names};
+use super::pictures::{animation, cell, edit_pictures, same_size};
 use crate::base::error::{Error, Result};
 use crate::base::expression::Expression;
-use crate::base::file::{Disk, create_folder};
+use crate::base::file::{Disk, create_folder, write_whole};
 use crate::base::image as images;
+use crate::photo::align::FaceSquare;
+use crate::photo::animation::write_animation;
+use crate::photo::apply::{Patch, SquareEdit};
+use crate::photo::file::Photo;
+use crate::photo::find::{Face, Finder};
+use crate::photo::write::{PhotoFormat, WriteOptions};
+
+/// Longer side of the copy of a photo that faces are looked for in, in pixels.
+const SEARCHED: u32 = 2048;
+
+/// Side of a photo's face squares as people see them, in sheets and as files, in pixels; squares given keep their own.
+const CELL: u32 = 256;
+
+/// The name of a folder's table.
+const MANIFEST: &str = "manifest.csv";
+
+/// Which of a photo's faces are changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FaceChoice {
+    /// The largest.
+    Largest,
+    /// All of them.
+    All,
+    /// This one, counted from 1 by size.
+    Number(usize),
+}
 
 /// What to translate, to what, and where to put it.
 pub struct Job<'a> {
-    /// Face squares.
+    /// Photos, or face squares.
     pub inputs: Vec<PathBuf>,
-    /// The expressions to give each of them.
+    /// Whether the inputs are face squares, framed as training data is: then no face is looked for.
+    pub aligned: bool,
+    /// Which faces of a photo are changed.
+    pub faces: FaceChoice,
+    /// The expressions to give each input.
     pub targets: Vec<Expression>,
+    /// How strong the edit is: 0 is none, 1 the method's own, above 1 exaggerates.
+    pub strength: f32,
     /// Folder of the results, if they are wanted.
     pub folder: Option<PathBuf>,
+    /// The results' format.
+    pub format: PhotoFormat,
+    /// How the results are encoded and marked.
+    pub options: WriteOptions,
+    /// Who each input shows, where that is known; not empty asks for a manifest of the results.
+    pub identities: Option<BTreeMap<PathBuf, String>>,
     /// A sheet of all of them: a row a face, the face itself first.
     pub sheet: Option<PathBuf>,
+    /// A loop from the input to each expression and back; of one input alone.
+    pub animation: Option<PathBuf>,
+    /// Folder for the face squares found.
+    pub crops: Option<PathBuf>,
+    /// Folder for pictures of the edits.
+    pub edits: Option<PathBuf>,
     /// Faces that go through the network together, at least 1.
     pub batch_size: usize,
     /// Where files are created.
     pub disk: &'a dyn Disk,
 }
 
-/// The image files that the arguments name: files as they are, folders with all images in them and below, in order.
+/// Translates every input to every target and tells `done` of each input that is finished, with its results' paths, or
+/// why there are none.
 ///
 /// # Errors
-/// [`Error::Read`] for a path that is not there, [`Error::Data`] for a folder without any image.
-pub fn inputs(arguments: &[PathBuf]) -> Result<Vec<PathBuf>> {
-    let mut files = Vec::new();
-    for path in arguments {
-        if fs::metadata(path).map_err(Error::read(path))?.is_dir() {
-            let before = files.len();
-            images_below(path, &mut files)?;
-            if files.len() == before {
-                return Err(Error::data(path, "the folder holds no image", "name a folder of face images"));
-            }
-        } else {
-            files.push(path.clone());
-        }
-    }
-    Ok(files)
-}
-
-/// Translates every input to every target and tells `done` of each input that is finished, with its results' paths.
-///
-/// # Errors
-/// [`Error::Read`], [`Error::Image`], [`Error::Write`]; [`Error::Config`] when a result would overwrite an input. What
-/// was written before stays.
+/// [`Error::Config`] when a result would overwrite an input, before anything is read; [`Error::Write`], and what `done`
+/// returns. What was written before stays.
 pub fn translate(
     model: &Model,
+    finder: &Finder,
     job: &Job<'_>,
     device: &Device,
-    mut done: impl FnMut(&Path, &[PathBuf]) -> Result<()>,
+    mut done: impl FnMut(&Path, Result<Vec<PathBuf>>) -> Result<()>,
 ) -> Result<()> {
-    // A damaged input is named before anything is written.
-    if let Some(error) = job.inputs.par_iter().find_map_first(|input| images::read(input).err()) {
-        return Err(error);
-    }
     let names = result_names(&job.inputs);
-    let path =
-        |n: usize, target: Expression, folder: &Path| folder.join(format!("{}_{target}.png", names[n]));
-    let results = job.folder.iter().flat_map(|folder| {
-        (0..job.inputs.len()).flat_map(move |n| job.targets.iter().map(move |&target| (n, target, folder)))
-    });
-    let results = results.map(|(n, target, folder)| path(n, target, folder));
-    refuse_overwriting(&job.inputs, results.chain(job.sheet.clone()))?;
-    for folder in job.folder.as_deref().into_iter().chain(job.sheet.as_deref().and_then(Path::parent)) {
-        create_folder(folder)?;
-    }
-    let mut rows = Vec::new();
-    let together = (job.batch_size / job.targets.len().max(1)).max(1);
+    check(job, &names)?;
+    let side = model.card.method.image_size() as u32;
+    // One input at a time for all expressions; several where one expression would leave the network idle.
+    let together = (job.batch_size / job.targets.len().max(1)).clamp(1, rayon::current_num_threads().max(2));
+    let (mut rows, mut manifest) = (Vec::new(), Vec::new());
     let numbered: Vec<(usize, &PathBuf)> = job.inputs.iter().enumerate().collect();
     for inputs in numbered.chunks(together) {
-        let faces = inputs.iter().map(|(_, input)| images::read(input)).collect::<Result<Vec<_>>>()?;
-        let results = translate_faces(model, &faces, &job.targets, job.batch_size, device);
-        for ((&(n, input), face), results) in inputs.iter().zip(faces).zip(results) {
-            let mut written = Vec::new();
-            if let Some(folder) = &job.folder {
-                for (&target, result) in job.targets.iter().zip(&results) {
-                    let path = path(n, target, folder);
-                    create_folder(path.parent().unwrap_or(folder))?;
-                    images::write_png(job.disk, &path, result)?;
-                    written.push(path);
+        let sitters: Vec<Result<Sitter>> =
+            inputs.par_iter().map(|(_, input)| Sitter::of(input, finder, job, side)).collect();
+        let crops = sitters.iter().flatten().flat_map(|sitter| &sitter.crops).collect::<Vec<_>>();
+        let mut edits = edits(model, &crops, job, device).into_iter();
+        let mut of_sitter = |sitter: Result<Sitter>| {
+            let sitter = sitter?;
+            let edits = edits.by_ref().take(sitter.crops.len()).collect::<Vec<_>>();
+            Ok((sitter, edits))
+        };
+        let edited: Vec<Result<(Sitter, Vec<Vec<SquareEdit>>)>> =
+            sitters.into_iter().map(&mut of_sitter).collect();
+        let finished: Vec<Result<Finished>> = edited
+            .into_par_iter()
+            .zip(inputs)
+            .map(|(edited, &(n, _))| {
+                let (sitter, edits) = edited?;
+                sitter.finish(&edits, job, &names[n])
+            })
+            .collect();
+        for (&(n, input), finished) in inputs.iter().zip(finished) {
+            let written = match finished {
+                Ok(finished) => {
+                    rows.extend(finished.rows);
+                    Ok(finished.written)
+                }
+                // A disk that is full for one input is full for all.
+                Err(error @ Error::Write { .. }) => return Err(error),
+                Err(error) => Err(error),
+            };
+            if let (Some(identities), Ok(written)) = (&job.identities, &written) {
+                let identity = identities.get(input).unwrap_or(&names[n]);
+                let rows = job.targets.iter().zip(written);
+                manifest.extend(rows.map(|(&target, path)| (path.clone(), input, identity.clone(), target)));
+            }
+            done(input, written)?;
+        }
+    }
+    if let (Some(folder), false) = (&job.folder, manifest.is_empty()) {
+        write_manifest(folder, &manifest, &model.name(), job)?;
+    }
+    match &job.sheet {
+        Some(path) if !rows.is_empty() => images::write_png(job.disk, path, &images::sheet(&same_size(rows))),
+        _ => Ok(()),
+    }
+}
+
+/// The faces found in a photo, the largest first, in the coordinates of the upright photo.
+///
+/// # Errors
+/// As [`Photo::read`].
+pub fn faces_of(path: &Path, finder: &Finder) -> Result<Vec<Face>> {
+    let (upright, scale) = Photo::read(path)?.upright(SEARCHED);
+    Ok(finder.find(&upright).into_iter().map(|face| face.scaled(scale)).collect())
+}
+
+/// Refuses what would be lost, and makes the folders.
+fn check(job: &Job<'_>, names: &[String]) -> Result<()> {
+    if let (Some(path), true) = (&job.animation, job.inputs.len() != 1) {
+        let problem = format!("{} cannot show {} inputs", path.display(), job.inputs.len());
+        return Err(Error::config(problem, "name one input with --animate"));
+    }
+    let results = job.folder.iter().flat_map(|folder| names.iter().flat_map(|name| job.paths(folder, name)));
+    let others = [&job.sheet, &job.animation].into_iter().flatten().cloned();
+    let manifest = job.identities.as_ref().and(job.folder.as_ref()).map(|folder| folder.join(MANIFEST));
+    refuse_overwriting(&job.inputs, results.chain(others).chain(manifest))?;
+    let above = [&job.sheet, &job.animation].into_iter().flatten().filter_map(|path| path.parent());
+    let folders = [&job.folder, &job.crops, &job.edits].into_iter().flatten().map(PathBuf::as_path);
+    folders.chain(above).try_for_each(create_folder)
+}
+
+impl Job<'_> {
+    /// Where an input's results go, target by target.
+    fn paths(&self, folder: &Path, name: &str) -> Vec<PathBuf> {
+        let extension = self.format.extension();
+        self.targets.iter().map(|target| folder.join(format!("{name}_{target}.{extension}"))).collect()
+    }
+}
+
+/// The edits of some faces to all targets, face by face.
+fn edits(model: &Model, crops: &[&RgbImage], job: &Job<'_>, device: &Device) -> Vec<Vec<SquareEdit>> {
+    let targets = &job.targets;
+    let pairs: Vec<(usize, Expression)> =
+        (0..crops.len()).flat_map(|n| targets.iter().map(move |&target| (n, target))).collect();
+    let mut edits = vec![Vec::new(); crops.len()];
+    for pairs in pairs.chunks(job.batch_size.max(1)) {
+        let (numbers, targets): (Vec<usize>, Vec<Expression>) = pairs.iter().copied().unzip();
+        let batch: Vec<RgbImage> = numbers.iter().map(|&n| crops[n].clone()).collect();
+        let batch: Tensor<4> = images::to_tensor(&batch, device);
+        let edit = model.translator.edit(batch.clone(), &targets);
+        for (n, edit) in numbers.into_iter().zip(SquareEdit::of_batch(edit, &batch)) {
+            edits[n].push(edit);
+        }
+    }
+    edits
+}
+
+/// A photo with the faces to change.
+struct Sitter {
+    photo: Photo,
+    /// The faces, in the photo's stored coordinates.
+    squares: Vec<FaceSquare>,
+    /// What the network sees of each.
+    crops: Vec<RgbImage>,
+    /// The same in the size that people see.
+    cells: Vec<RgbImage>,
+}
+
+/// What came of an input.
+struct Finished {
+    written: Vec<PathBuf>,
+    rows: Vec<Vec<RgbImage>>,
+}
+
+impl Sitter {
+    /// Reads a photo and finds the faces to change.
+    fn of(input: &Path, finder: &Finder, job: &Job<'_>, side: u32) -> Result<Self> {
+        let photo = Photo::read(input)?;
+        let whole = job.aligned || job.crops.is_some();
+        let (upright, scale) = photo.upright(if whole { u32::MAX } else { SEARCHED });
+        // In the coordinates of the upright copy.
+        let squares: Vec<FaceSquare> = if job.aligned {
+            vec![FaceSquare::middle_of(upright.dimensions())]
+        } else {
+            let faces = finder.find(&upright);
+            chosen(input, faces, job.faces, upright.dimensions())?.iter().map(Face::square).collect()
+        };
+        let crop = |side: u32| squares.iter().map(|square| square.crop(&upright, side)).collect::<Vec<_>>();
+        let crops = crop(side);
+        let cells = crop(if job.aligned { upright.width().min(upright.height()) } else { CELL });
+        let to_stored = |point: [f64; 2]| photo.stored_from_upright(point.map(|value| value * scale));
+        let squares = squares.iter().map(|square| square.map(to_stored)).collect();
+        Ok(Self { photo, squares, crops, cells })
+    }
+
+    /// Writes all that is wanted of an input; `edits` are those of its faces to all targets.
+    fn finish(&self, edits: &[Vec<SquareEdit>], job: &Job<'_>, name: &str) -> Result<Finished> {
+        let written = match &job.folder {
+            Some(folder) => self.write(edits, job, job.paths(folder, name))?,
+            None => Vec::new(),
+        };
+        for (face, (square, edits)) in self.cells.iter().zip(edits).enumerate() {
+            let name = if self.cells.len() > 1 { format!("{name}_{}", face + 1) } else { name.to_string() };
+            if let Some(folder) = &job.crops {
+                write_png(job, &folder.join(format!("{name}.png")), square)?;
+            }
+            for (target, edit) in job.targets.iter().zip(edits) {
+                for (what, picture) in edit_pictures(edit, CELL).iter().filter(|_| job.edits.is_some()) {
+                    let folder = job.edits.as_deref().unwrap_or(Path::new(""));
+                    write_png(job, &folder.join(format!("{name}_{target}_{what}.png")), picture)?;
                 }
             }
-            if job.sheet.is_some() {
-                rows.push(std::iter::once(face).chain(results).collect());
+        }
+        if let Some(path) = &job.animation {
+            let (frames, milliseconds) = animation(&self.photo, &self.squares, edits, job.strength);
+            write_animation(job.disk, path, &frames, &milliseconds)?;
+        }
+        let row = |(square, edits): (&RgbImage, &Vec<SquareEdit>)| {
+            let results = edits.iter().map(|edit| cell(square, edit, job.strength));
+            std::iter::once(square.clone()).chain(results).collect()
+        };
+        let rows = match job.sheet {
+            Some(_) => self.cells.iter().zip(edits).map(row).collect(),
+            None => Vec::new(),
+        };
+        Ok(Finished { written, rows })
+    }
+
+    /// Writes the photo with each of the target expressions.
+    fn write(&self, edits: &[Vec<SquareEdit>], job: &Job<'_>, paths: Vec<PathBuf>) -> Result<Vec<PathBuf>> {
+        let mut pixels = self.photo.pixels().clone();
+        for (n, path) in paths.iter().enumerate() {
+            let mut patches = Vec::new();
+            for (square, edits) in self.squares.iter().zip(edits) {
+                let mut patch = Patch::new(&pixels, square, &edits[n], job.strength);
+                patch.swap(&mut pixels);
+                patches.push(patch);
             }
-            done(input, &written)?;
+            create_folder(path.parent().unwrap_or(Path::new("")))?;
+            self.photo.write(job.disk, path, &pixels, job.format, &job.options)?;
+            // Squares may overlap: what was changed last is restored first.
+            patches.iter_mut().rev().for_each(|patch| patch.swap(&mut pixels));
         }
+        Ok(paths)
     }
-    if let Some(path) = &job.sheet {
-        images::write_png(job.disk, path, &images::sheet(&same_size(rows)))?;
-    }
-    Ok(())
 }
 
-/// Each face with each of the target expressions, in the face's own size: where the network works at another size, what
-/// it changes is resampled and added to the face, so that the face's own detail stays. At most `batch_size` go through
-/// the network together.
-pub fn translate_faces(
-    model: &Model,
-    faces: &[RgbImage],
-    targets: &[Expression],
-    batch_size: usize,
-    device: &Device,
-) -> Vec<Vec<RgbImage>> {
-    let side = model.card.method.image_size() as u32;
-    let squares: Vec<_> = faces.iter().map(|face| images::square(face.clone(), side)).collect();
-    let pairs: Vec<(usize, Expression)> =
-        (0..faces.len()).flat_map(|n| targets.iter().map(move |&target| (n, target))).collect();
-    let mut results = vec![Vec::new(); faces.len()];
-    for pairs in pairs.chunks(batch_size.max(1)) {
-        let (numbers, targets): (Vec<usize>, Vec<Expression>) = pairs.iter().copied().unzip();
-        let batch: Vec<_> = numbers.iter().map(|&n| squares[n].clone()).collect();
-        let batch = images::to_tensor(&batch, device);
-        let edited = model.translator.edit(batch.clone(), &targets).on_square(batch.clone());
-        let whole = images::from_tensor(edited.clone());
-        for ((n, whole), change) in numbers.into_iter().zip(whole).zip(changes(edited - batch)) {
-            let own_size = faces[n].dimensions() == (side, side);
-            results[n].push(if own_size { whole } else { add_change(&faces[n], &change) });
-        }
-    }
-    results
+fn write_png(job: &Job<'_>, path: &Path, image: &RgbImage) -> Result<()> {
+    create_folder(path.parent().unwrap_or(Path::new("")))?;
+    images::write_png(job.disk, path, image)
 }
 
-/// A change of -2..2 at each pixel, as a number of 0..1: resampling clamps to that range.
-type Change = ImageBuffer<Rgb<f32>, Vec<f32>>;
-
-fn changes(difference: Tensor<4>) -> Vec<Change> {
-    let [count, channels, height, width] = difference.dims();
-    let data = (difference / 4.0 + 0.5).permute([0, 2, 3, 1]).into_data().convert::<f32>();
-    let values: &[f32] = data.as_slice().expect("the data was converted to f32");
-    let images = values.chunks(channels * height * width).map(|image| {
-        ImageBuffer::from_raw(width as u32, height as u32, image.to_vec()).expect("the buffer has this size")
-    });
-    images.take(count).collect()
-}
-
-/// Adds a change to the middle square of a face.
-fn add_change(face: &RgbImage, change: &Change) -> RgbImage {
-    let (width, height) = face.dimensions();
-    let edge = width.min(height);
-    let change = imageops::resize(change, edge, edge, imageops::FilterType::CatmullRom);
-    let mut result = face.clone();
-    for (x, y, Rgb(change)) in change.enumerate_pixels() {
-        let pixel = result.get_pixel_mut(x + (width - edge) / 2, y + (height - edge) / 2);
-        for (value, change) in pixel.0.iter_mut().zip(change) {
-            let added = f32::from(*value) + (change - 0.5) * 4.0 * 127.5;
-            *value = added.round().clamp(0.0, 255.0) as u8;
-        }
+/// The faces that were asked for, of those found.
+fn chosen(input: &Path, faces: Vec<Face>, choice: FaceChoice, size: (u32, u32)) -> Result<Vec<Face>> {
+    let found = faces.len();
+    if found == 0 {
+        return Err(Error::photo(
+            input,
+            "no face is found in it",
+            "use a photo that shows both eyes, at least 20 pixels apart, or --aligned for a face square",
+        ));
     }
-    result
-}
-
-/// The name of each input's results: its stem, or where stems repeat the path below the inputs' common folder.
-fn result_names(inputs: &[PathBuf]) -> Vec<String> {
-    let stem = |path: &Path| path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-    let mut count: BTreeMap<String, usize> = BTreeMap::new();
-    for input in inputs {
-        *count.entry(stem(input)).or_default() += 1;
-    }
-    let common = common_folder(inputs);
-    let name = |input: &PathBuf| {
-        let stem = stem(input);
-        let folder = input.parent().and_then(|folder| folder.strip_prefix(&common).ok());
-        match folder {
-            Some(folder) if count[&stem] > 1 => folder.join(&stem).to_string_lossy().into_owned(),
-            _ => stem,
-        }
+    let is_whole = |face: &Face| face.is_whole(size.0, size.1);
+    let cut_off = || {
+        let hint = "use a photo that shows the whole face";
+        Error::photo(input, "the face's eyes or mouth lie outside the picture", hint)
     };
-    inputs.iter().map(name).collect()
+    match choice {
+        FaceChoice::Largest => faces.into_iter().find(is_whole).map(|face| vec![face]).ok_or_else(cut_off),
+        FaceChoice::All => {
+            let whole: Vec<Face> = faces.into_iter().filter(is_whole).collect();
+            if whole.is_empty() { Err(cut_off()) } else { Ok(whole) }
+        }
+        FaceChoice::Number(number) => match faces.into_iter().nth(number.wrapping_sub(1)) {
+            Some(face) if is_whole(&face) => Ok(vec![face]),
+            Some(_) => Err(cut_off()),
+            None => {
+                let problem = format!("it shows {found} face{}, there is no face {number}", plural(found));
+                Err(Error::photo(input, problem, "--faces prints the faces that are found"))
+            }
+        },
+    }
 }
 
-fn common_folder(inputs: &[PathBuf]) -> PathBuf {
-    let mut folders = inputs.iter().map(|input| input.parent().unwrap_or(Path::new("")).to_path_buf());
-    let first = folders.next().unwrap_or_default();
-    folders.fold(first, |common, folder| {
-        let pairs = common.components().zip(folder.components());
-        pairs.take_while(|(a, b)| a == b).map(|(a, _)| a).collect()
+fn plural(count: usize) -> &'static str {
+    if count == 1 { "" } else { "s" }
+}
+
+/// The table of the results, which makes their folder a data set.
+fn write_manifest(
+    folder: &Path,
+    results: &[(PathBuf, &PathBuf, String, Expression)],
+    model: &str,
+    job: &Job<'_>,
+) -> Result<()> {
+    let strength = job.strength.to_string();
+    write_whole(job.disk, &folder.join(MANIFEST), |output| {
+        let mut table = csv::Writer::from_writer(output);
+        table.write_record(["file", "source", "identity", "expression", "model", "strength"])?;
+        for (path, source, identity, expression) in results {
+            let file = path.strip_prefix(folder).unwrap_or(path).display().to_string();
+            let source = source.display().to_string();
+            table.write_record([&file, &source, identity, expression.name(), model, &strength])?;
+        }
+        table.flush()
     })
-}
-
-fn refuse_overwriting(inputs: &[PathBuf], results: impl Iterator<Item = PathBuf>) -> Result<()> {
-    let inputs: BTreeSet<_> = inputs.iter().filter_map(|path| fs::canonicalize(path).ok()).collect();
-    let mut seen = BTreeSet::new();
-    for result in results {
-        let overwrites = fs::canonicalize(&result).is_ok_and(|path| inputs.contains(&path));
-        if overwrites || !seen.insert(result.clone()) {
-            let whom = if overwrites { "an input" } else { "another result" };
-            return Err(Error::config(
-                format!("{} would overwrite {whom}", result.display()),
-                "name another folder with --out, and each input once",
-            ));
-        }
-    }
-    Ok(())
-}
-
-fn images_below(folder: &Path, files: &mut Vec<PathBuf>) -> Result<()> {
-    let entries = fs::read_dir(folder).map_err(Error::read(folder))?;
-    let mut paths = entries
-        .map(|entry| Ok(entry?.path()))
-        .collect::<std::io::Result<Vec<_>>>()
-        .map_err(Error::read(folder))?;
-    paths.sort_unstable();
-    for path in paths {
-        let hidden = path.file_name().is_some_and(|name| name.to_string_lossy().starts_with('.'));
-        if hidden {
-            continue;
-        }
-        if path.is_dir() {
-            images_below(&path, files)?;
-        } else if images::has_image_extension(&path) {
-            files.push(path);
-        }
-    }
-    Ok(())
-}
-
-/// Brings the cells of a sheet to the size of its first.
-fn same_size(rows: Vec<Vec<RgbImage>>) -> Vec<Vec<RgbImage>> {
-    let side = rows.iter().flatten().next().map_or(1, |image| image.width().min(image.height()));
-    rows.into_iter().map(|row| row.into_iter().map(|image| images::square(image, side)).collect()).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn equal_stems_keep_their_folders() {
-        let inputs = ["in/a/x.jpg", "in/b/x.jpg", "in/b/y.png"].map(PathBuf::from);
-        assert_eq!(result_names(&inputs), ["a/x", "b/x", "y"]);
-        assert_eq!(result_names(&["x.jpg".into()]), ["x"]);
-    }
-
-    #[test]
-    fn no_change_leaves_the_face() {
-        let face = RgbImage::from_fn(30, 20, |x, y| Rgb([(x * 8) as u8, (y * 12) as u8, 255]));
-        let nothing = changes(Tensor::zeros([1, 3, 8, 8], &Device::flex()));
-        assert_eq!(add_change(&face, &nothing[0]), face);
-        let brighter = changes(Tensor::ones([1, 3, 8, 8], &Device::flex()) * (10.0 / 127.5));
-        let result = add_change(&face, &brighter[0]);
-        assert_eq!(result.get_pixel(3, 10), face.get_pixel(3, 10));
-        assert_eq!(result.get_pixel(10, 10).0, [90, 130, 255]);
-    }
-
-    #[test]
-    fn overwriting_is_refused() {
-        let folder = tempfile::tempdir().unwrap();
-        let input = folder.path().join("x.png");
-        fs::write(&input, "").unwrap();
-        let error =
-            refuse_overwriting(std::slice::from_ref(&input), std::iter::once(input.clone())).unwrap_err();
-        assert!(error.hint().unwrap().contains("--out"));
-        let twice = [folder.path().join("y.png"), folder.path().join("y.png")];
-        assert!(refuse_overwriting(&[input], twice.into_iter()).is_err());
-    }
 }

@@ -1,0 +1,470 @@
+//! An edit in a photo's own pixels.
+//!
+//! A method works on a small square. Its edit is brought to the photo's resolution, not the photo to the square's: flow,
+//! mask and colour are interpolated (Catmull-Rom) at each of the photo's pixels, and the photo is looked up once where
+//! the flow points. So hair and skin keep their detail, the square's rotation costs no second resampling, and a pixel
+//! that nothing moves stays as it is to the bit.
+//!
+//! Towards the border of the square the edit fades to nothing, except where the border lies outside the photo: there it
+//! runs to the photo's edge.
+
+use burn::tensor::Tensor;
+use rayon::prelude::*;
+
+use super::align::FaceSquare;
+use super::pixels::{Pixels, Samples};
+use crate::nn::edit::Edit;
+
+/// How far inside the square's border the edit has its full strength, in sides of the square.
+const FEATHER: f64 = 0.08;
+
+/// Values of an edit at one place: flow x and y in -1..1 coordinates, mask in 0..1, and three colours in -1..1; for a
+/// painted edit the colours are the change in -2..2. The other two keep a place in one register.
+type Values = [f32; 8];
+
+/// The edit of one face square, in the host's memory.
+#[derive(Debug, Clone)]
+pub struct SquareEdit {
+    side: usize,
+    painted: bool,
+    values: Vec<Values>,
+}
+
+impl SquareEdit {
+    /// The edits of a batch; `x`, `[batch, 3, side, side]`, are the squares that they were made for.
+    pub fn of_batch(edit: Edit, x: &Tensor<4>) -> Vec<Self> {
+        let [batch, _, side, _] = x.dims();
+        let painted = matches!(edit, Edit::Painted(_));
+        let planes = match edit {
+            Edit::Painted(image) => {
+                let nothing = Tensor::zeros([batch, 3, side, side], &x.device());
+                vec![nothing, image - x.clone()]
+            }
+            Edit::Warped { flow, mask, colour } => vec![flow, mask, colour],
+        };
+        let data = Tensor::cat(planes, 1).into_data().convert::<f32>();
+        let numbers: &[f32] = data.as_slice().expect("the data was converted to f32");
+        let pixels = side * side;
+        let of_image = |image: &[f32]| {
+            let value = |pixel: usize| {
+                let mut values = [0.0; 8];
+                values[..6].iter_mut().enumerate().for_each(|(n, value)| *value = image[n * pixels + pixel]);
+                values
+            };
+            Self { side, painted, values: (0..pixels).map(value).collect() }
+        };
+        numbers.chunks_exact(6 * pixels).map(of_image).collect()
+    }
+
+    /// Side of the square that the edit was made on, in pixels.
+    pub fn side(&self) -> usize {
+        self.side
+    }
+
+    /// Whether the square was painted anew; then there is neither flow nor mask.
+    pub fn is_painted(&self) -> bool {
+        self.painted
+    }
+
+    /// Flow (x and y, -1..1 coordinates), mask and colour of a pixel of the square.
+    pub fn at(&self, column: usize, row: usize) -> ([f32; 2], f32, [f32; 3]) {
+        let [x, y, mask, red, green, blue, ..] = self.values[row * self.side + column];
+        ([x, y], mask, [red, green, blue])
+    }
+
+    /// The edit at (u, v) of the square, between its pixels.
+    fn sample(&self, u: f64, v: f64) -> Values {
+        let [(columns, along), (rows, down)] = [u, v].map(|t| taps(t * self.side as f64 - 0.5, self.side));
+        let mut sum = [0.0; 8];
+        for (row, weight) in rows.into_iter().zip(down) {
+            for (column, along) in columns.into_iter().zip(along) {
+                let weight = weight * along;
+                let values = &self.values[row * self.side + column];
+                sum.iter_mut().zip(values).for_each(|(sum, value)| *sum += weight * value);
+            }
+        }
+        sum
+    }
+}
+
+/// The four pixels about a place (in pixels, from the first one's centre) and their Catmull-Rom weights; beyond the
+/// border its pixel goes on. At a pixel's centre only that pixel counts.
+#[inline]
+fn taps(place: f64, size: usize) -> ([usize; 4], [f32; 4]) {
+    let floor = place.floor();
+    let t = (place - floor) as f32;
+    let first = floor as i64 - 1;
+    let last = size as i64 - 1;
+    let pixels = [0, 1, 2, 3].map(|n| (first + n).clamp(0, last) as usize);
+    let weights = [
+        ((-0.5 * t + 1.0) * t - 0.5) * t,
+        (1.5 * t - 2.5) * t * t + 1.0,
+        ((-1.5 * t + 2.0) * t + 0.5) * t,
+        (0.5 * t - 0.5) * t * t,
+    ];
+    (pixels, weights)
+}
+
+/// Where the edit fades out: by the distance to the part of the square's border that lies in the photo.
+struct Feather {
+    /// For u = 0, u = 1, v = 0, v = 1 the part in the photo, if any, by the other coordinate.
+    borders: [Option<[f64; 2]>; 4],
+}
+
+impl Feather {
+    fn of(square: &FaceSquare, width: u32, height: u32) -> Self {
+        let border = |n: usize| {
+            let at = (n % 2) as f64;
+            let end = |t: f64| if n < 2 { square.to_photo(at, t) } else { square.to_photo(t, at) };
+            inside(end(0.0), end(1.0), [f64::from(width), f64::from(height)])
+        };
+        Self { borders: [0, 1, 2, 3].map(border) }
+    }
+
+    /// 0 at the border, 1 well inside.
+    fn weight(&self, u: f64, v: f64) -> f32 {
+        let distance = |n: usize| {
+            let [begin, end] = self.borders[n]?;
+            let (across, along) = if n < 2 { (u, v) } else { (v, u) };
+            let beyond = (begin - along).max(along - end).max(0.0);
+            Some((across - (n % 2) as f64).hypot(beyond))
+        };
+        let nearest = (0..4).filter_map(distance).fold(f64::INFINITY, f64::min);
+        let t = (nearest / FEATHER).min(1.0);
+        (t * t * (3.0 - 2.0 * t)) as f32
+    }
+}
+
+/// The part of the way from a to b, in 0..1, that lies in a photo of this size and not along its very edge
+/// (Liang and Barsky 1984).
+fn inside(a: [f64; 2], b: [f64; 2], size: [f64; 2]) -> Option<[f64; 2]> {
+    const EDGE: f64 = 0.5;
+    let (mut begin, mut end) = (0.0f64, 1.0f64);
+    for axis in 0..2 {
+        let step = b[axis] - a[axis];
+        for (distance, step) in [(a[axis] - EDGE, step), (size[axis] - EDGE - a[axis], -step)] {
+            // Inside where distance + t step >= 0.
+            if step > 0.0 {
+                begin = begin.max(-distance / step);
+            } else if step < 0.0 {
+                end = end.min(-distance / step);
+            } else if distance < 0.0 {
+                return None;
+            }
+        }
+    }
+    (begin < end).then_some([begin, end])
+}
+
+/// The pixels about a face after an edit. [`Patch::swap`] puts them into the photo and takes the photo's own; a second
+/// swap restores it to the bit.
+pub struct Patch {
+    left: usize,
+    top: usize,
+    width: usize,
+    samples: Samples,
+}
+
+impl Patch {
+    /// The photo's pixels within `square`, in its stored coordinates, after an edit at a strength: 0 leaves them, 1 is
+    /// the method's own, above 1 exaggerates.
+    pub fn new(photo: &Pixels, square: &FaceSquare, edit: &SquareEdit, strength: f32) -> Self {
+        let corners = square.corners();
+        let range = |axis: usize, size: u32| {
+            let places = corners.map(|corner| corner[axis].clamp(0.0, f64::from(size)));
+            let (low, high) = places.iter().fold((f64::MAX, 0.0f64), |(l, h), &p| (l.min(p), h.max(p)));
+            (low.floor() as usize, high.ceil() as usize)
+        };
+        let ((left, right), (top, bottom)) = (range(0, photo.width()), range(1, photo.height()));
+        let work = Work {
+            square,
+            edit,
+            strength,
+            feather: Feather::of(square, photo.width(), photo.height()),
+            left,
+            top,
+            size: [right - left, bottom - top],
+            photo_size: [photo.width() as usize, photo.height() as usize],
+            channels: photo.channels(),
+            colours: photo.colours(),
+        };
+        let samples = match photo.samples() {
+            Samples::Eight(samples) => Samples::Eight(work.edited(samples)),
+            Samples::Sixteen(samples) => Samples::Sixteen(work.edited(samples)),
+        };
+        Self { left, top, width: right - left, samples }
+    }
+
+    /// Exchanges the patch's pixels with the photo's.
+    pub fn swap(&mut self, photo: &mut Pixels) {
+        let (channels, row) = (photo.channels(), photo.width() as usize);
+        let start = (self.top * row + self.left) * channels;
+        let (line, row) = (self.width * channels, row * channels);
+        if line == 0 {
+            return;
+        }
+        match (&mut self.samples, photo.samples_mut()) {
+            (Samples::Eight(patch), Samples::Eight(photo)) => swap_lines(patch, photo, start, line, row),
+            (Samples::Sixteen(patch), Samples::Sixteen(photo)) => swap_lines(patch, photo, start, line, row),
+            _ => unreachable!("a patch has the depth of its photo"),
+        }
+    }
+}
+
+fn swap_lines<T>(patch: &mut [T], photo: &mut [T], start: usize, line: usize, row: usize) {
+    for (n, patch) in patch.chunks_exact_mut(line).enumerate() {
+        patch.swap_with_slice(&mut photo[start + n * row..][..line]);
+    }
+}
+
+/// A sample of 8 or 16 bits.
+trait Sample: Copy + Default + Send + Sync {
+    /// The largest.
+    const LARGEST: f32;
+    fn number(self) -> f32;
+    /// The nearest one.
+    fn nearest(number: f32) -> Self;
+}
+
+impl Sample for u8 {
+    const LARGEST: f32 = 255.0;
+
+    fn number(self) -> f32 {
+        f32::from(self)
+    }
+
+    fn nearest(number: f32) -> Self {
+        number.round().clamp(0.0, Self::LARGEST) as u8
+    }
+}
+
+impl Sample for u16 {
+    const LARGEST: f32 = 65_535.0;
+
+    fn number(self) -> f32 {
+        f32::from(self)
+    }
+
+    fn nearest(number: f32) -> Self {
+        number.round().clamp(0.0, Self::LARGEST) as u16
+    }
+}
+
+struct Work<'a> {
+    square: &'a FaceSquare,
+    edit: &'a SquareEdit,
+    strength: f32,
+    feather: Feather,
+    left: usize,
+    top: usize,
+    size: [usize; 2],
+    photo_size: [usize; 2],
+    channels: usize,
+    colours: usize,
+}
+
+impl Work<'_> {
+    fn edited<T: Sample>(&self, photo: &[T]) -> Vec<T> {
+        let ([width, height], channels) = (self.size, self.channels);
+        let mut patch = vec![T::default(); width * height * channels];
+        if patch.is_empty() {
+            return patch;
+        }
+        patch.par_chunks_exact_mut(width * channels).enumerate().for_each(|(row, line)| {
+            let y = self.top + row;
+            let start = (y * self.photo_size[0] + self.left) * channels;
+            line.copy_from_slice(&photo[start..][..line.len()]);
+            for (column, pixel) in line.chunks_exact_mut(channels).enumerate() {
+                self.edit_pixel(photo, [self.left + column, y], pixel);
+            }
+        });
+        patch
+    }
+
+    fn edit_pixel<T: Sample>(&self, photo: &[T], [x, y]: [usize; 2], pixel: &mut [T]) {
+        let (x, y) = (x as f64 + 0.5, y as f64 + 0.5);
+        let [u, v] = self.square.to_square(x, y);
+        if !((0.0..=1.0).contains(&u) && (0.0..=1.0).contains(&v)) {
+            return;
+        }
+        let strength = self.strength * self.feather.weight(u, v);
+        if strength == 0.0 {
+            return;
+        }
+        let [flow_x, flow_y, mask, colour @ ..] = self.edit.sample(u, v);
+        let colour = self.colour([colour[0], colour[1], colour[2]]);
+        if self.edit.painted {
+            for (sample, change) in pixel[..self.colours].iter_mut().zip(colour) {
+                *sample = T::nearest(sample.number() + strength * change * T::LARGEST / 2.0);
+            }
+            return;
+        }
+        let mask = (mask.clamp(0.0, 1.0) * strength).min(1.0);
+        let moved = [flow_x, flow_y].map(|flow| f64::from(flow * strength) / 2.0);
+        let place = [0, 1].map(|axis| {
+            [x, y][axis] + moved[0] * self.square.across[axis] + moved[1] * self.square.down[axis] - 0.5
+        });
+        let found = self.look_up(photo, place);
+        for ((sample, found), colour) in pixel[..self.colours].iter_mut().zip(found).zip(colour) {
+            let painted = (colour.clamp(-1.0, 1.0) + 1.0) * (T::LARGEST / 2.0);
+            *sample = T::nearest(found + mask * (painted - found));
+        }
+    }
+
+    /// The colour as the photo has it: grey photos take its luminance (Rec. 709).
+    fn colour(&self, colour: [f32; 3]) -> [f32; 3] {
+        match self.colours {
+            1 => [0.2126 * colour[0] + 0.7152 * colour[1] + 0.0722 * colour[2]; 3],
+            _ => colour,
+        }
+    }
+
+    /// The photo's colours at a place, in pixels from the first one's centre.
+    fn look_up<T: Sample>(&self, photo: &[T], place: [f64; 2]) -> [f32; 3] {
+        let [(columns, along), (rows, down)] = [0, 1].map(|axis| taps(place[axis], self.photo_size[axis]));
+        let mut found = [0.0; 3];
+        for (row, weight) in rows.into_iter().zip(down) {
+            let line = &photo[row * self.photo_size[0] * self.channels..];
+            for (column, along) in columns.into_iter().zip(along) {
+                let weight = weight * along;
+                let pixel = &line[column * self.channels..][..self.colours];
+                found.iter_mut().zip(pixel).for_each(|(sum, sample)| *sum += weight * sample.number());
+            }
+        }
+        found.map(|value| value.clamp(0.0, T::LARGEST))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A photo of smooth colours, with so many channels.
+    fn photo(width: u32, height: u32, channels: u8) -> Pixels {
+        let sample = |n: usize| {
+            let (pixel, channel) = (n / usize::from(channels), n % usize::from(channels));
+            let (x, y) = ((pixel as u32 % width) as f32, (pixel as u32 / width) as f32);
+            (128.0 + 90.0 * (x * 0.07 + channel as f32).sin() * (y * 0.05).cos()) as u8
+        };
+        let count = width as usize * height as usize * usize::from(channels);
+        Pixels::new(width, height, channels, Samples::Eight((0..count).map(sample).collect()))
+    }
+
+    fn edit(side: usize, value: impl Fn(f32, f32) -> ([f32; 2], f32, [f32; 3])) -> SquareEdit {
+        let place = |n: usize| (n as f32 + 0.5) / side as f32;
+        let values = (0..side * side).map(|n| {
+            let ([x, y], mask, [r, g, b]) = value(place(n % side), place(n / side));
+            [x, y, mask, r, g, b, 0.0, 0.0]
+        });
+        SquareEdit { side, painted: false, values: values.collect() }
+    }
+
+    fn square() -> FaceSquare {
+        FaceSquare::from_eyes([80.0, 70.0], [100.0, 75.0])
+    }
+
+    fn after(photo: &Pixels, square: &FaceSquare, edit: &SquareEdit, strength: f32) -> Pixels {
+        let mut result = photo.clone();
+        Patch::new(photo, square, edit, strength).swap(&mut result);
+        result
+    }
+
+    fn bytes(pixels: &Pixels) -> &[u8] {
+        let Samples::Eight(samples) = pixels.samples() else { unreachable!("the tests' photos have 8 bits") };
+        samples
+    }
+
+    fn strong() -> SquareEdit {
+        edit(16, |u, v| ([0.1 * (9.0 * v).sin(), 0.1 * (7.0 * u).cos()], 0.5 * u, [0.9, -0.2, 0.3]))
+    }
+
+    #[test]
+    fn no_strength_changes_nothing() {
+        for channels in 1..=4 {
+            let photo = photo(180, 150, channels);
+            assert_eq!(after(&photo, &square(), &strong(), 0.0), photo);
+            let nothing = edit(16, |_, _| ([0.0; 2], 0.0, [1.0; 3]));
+            assert_eq!(after(&photo, &square(), &nothing, 1.0), photo, "nor does an edit that does nothing");
+        }
+    }
+
+    #[test]
+    fn outside_the_square_and_in_alpha_every_sample_stays() {
+        for channels in 1..=4 {
+            let (photo, square) = (photo(180, 150, channels), square());
+            let result = after(&photo, &square, &strong(), 1.5);
+            assert_ne!(result, photo);
+            let channels = usize::from(channels);
+            for (n, (a, b)) in bytes(&photo).iter().zip(bytes(&result)).enumerate() {
+                let (pixel, channel) = (n / channels, n % channels);
+                let (x, y) = ((pixel % 180) as f64 + 0.5, (pixel / 180) as f64 + 0.5);
+                let inside = square.to_square(x, y).iter().all(|t| (0.0..=1.0).contains(t));
+                assert!(a == b || inside && channel < photo.colours(), "channel {channel} at ({x}, {y})");
+            }
+        }
+    }
+
+    #[test]
+    fn a_second_swap_restores_the_photo() {
+        let original = photo(180, 150, 3);
+        let mut photo = original.clone();
+        let mut patch = Patch::new(&photo, &square(), &strong(), 1.0);
+        patch.swap(&mut photo);
+        patch.swap(&mut photo);
+        assert_eq!(photo, original);
+    }
+
+    #[test]
+    fn a_shift_of_whole_pixels_is_exact() {
+        // A level square of 80 pixels; a twentieth of its half side is 2 pixels.
+        let photo = photo(200, 200, 3);
+        let square = FaceSquare { origin: [60.0, 60.0], across: [80.0, 0.0], down: [0.0, 80.0] };
+        let result = after(&photo, &square, &edit(16, |_, _| ([0.05, -0.1], 0.0, [0.0; 3])), 1.0);
+        let pixel = |pixels: &Pixels, x: usize, y: usize| bytes(pixels)[(y * 200 + x) * 3..][..3].to_vec();
+        for (x, y) in [(100, 100), (80, 90), (120, 125)] {
+            assert_eq!(pixel(&result, x, y), pixel(&photo, x + 2, y - 4));
+        }
+    }
+
+    #[test]
+    fn the_edit_fades_to_nothing_at_the_border() {
+        let photo = photo(200, 200, 3);
+        let square = FaceSquare { origin: [40.0, 40.0], across: [100.0, 0.0], down: [0.0, 100.0] };
+        let white = after(&photo, &square, &edit(8, |_, _| ([0.0; 2], 1.0, [1.0; 3])), 1.0);
+        let at = |x: usize, y: usize| bytes(&white)[(y * 200 + x) * 3];
+        assert_eq!(at(90, 90), 255);
+        assert_eq!(at(90, 49), 255, "eight pixels inside it has its full strength");
+        let (before, border) = (bytes(&photo)[(90 * 200 + 40) * 3], at(40, 90));
+        assert!(border.abs_diff(before) <= 1, "{before} -> {border}");
+        let rises = (40..49).map(|x| f32::from(at(x, 90)) - f32::from(bytes(&photo)[(90 * 200 + x) * 3]));
+        assert!(rises.collect::<Vec<_>>().is_sorted());
+    }
+
+    #[test]
+    fn where_the_square_reaches_past_the_photo_the_edit_runs_to_its_edge() {
+        let photo = photo(200, 200, 3);
+        let edit = edit(8, |_, _| ([0.0; 2], 1.0, [1.0; 3]));
+        // Past the left edge, and along the lower edge itself.
+        let square = FaceSquare { origin: [-30.0, 100.0], across: [100.0, 0.0], down: [0.0, 100.0] };
+        let white = after(&photo, &square, &edit, 1.0);
+        let at = |x: usize, y: usize| bytes(&white)[(y * 200 + x) * 3];
+        assert_eq!([at(0, 150), at(30, 199), at(0, 199)], [255; 3]);
+        // The other sides fade.
+        let before = |x: usize, y: usize| bytes(&photo)[(y * 200 + x) * 3];
+        assert!(at(69, 150).abs_diff(before(69, 150)) <= 1 && at(0, 100).abs_diff(before(0, 100)) <= 1);
+        // An aligned square is the whole photo: nothing fades.
+        let whole = after(&photo, &FaceSquare::middle_of((200, 200)), &edit, 1.0);
+        assert!(bytes(&whole).iter().all(|&byte| byte == 255));
+    }
+
+    #[test]
+    fn sixteen_bits_are_edited_as_finely() {
+        let samples = (0..90_000).map(|n| (n % 300 * 200) as u16).collect();
+        let photo = Pixels::new(300, 300, 1, Samples::Sixteen(samples));
+        let square = FaceSquare { origin: [50.0, 50.0], across: [200.0, 0.0], down: [0.0, 200.0] };
+        // An eighth of a pixel to the right: the ramp rises by 25.
+        let result = after(&photo, &square, &edit(8, |_, _| ([0.00125, 0.0], 0.0, [0.0; 3])), 1.0);
+        let Samples::Sixteen(samples) = result.samples() else { unreachable!("it has 16 bits") };
+        assert_eq!(samples[150 * 300 + 150], 150 * 200 + 25);
+    }
+}
