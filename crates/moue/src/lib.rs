@@ -7,9 +7,10 @@
 //! | [`nn`] | the blocks that networks are built of, losses, the optimiser |
 //! | [`methods`] | the methods, each a file shaped like its paper |
 //! | [`data`] | data sets, their split by identity, the loader |
+//! | [`photo`] | photographs: files in and out with everything kept, animations |
 //! | [`run`] | training, checkpoints, translation, weights in and out |
 //!
-//! Imports go down only: `base` knows nobody, `nn` knows `base`, `methods` know `nn` and `base`, `data` knows `base`,
+//! Imports go down only: `base` knows nobody, `nn` knows `base`, `methods` know `nn` and `base`, `data` and `photo` know `base`,
 //! `run` knows them all.
 #![cfg_attr(not(test), warn(clippy::unwrap_used))]
 
@@ -17,4 +18,5 @@ pub mod base;
 pub mod data;
 pub mod methods;
 pub mod nn;
+pub mod photo;
 pub mod run;

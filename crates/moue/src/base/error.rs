@@ -29,6 +29,16 @@ pub enum Error {
         /// What is wrong with it.
         problem: String,
     },
+    /// A photo cannot be read as one, or cannot be written in the format asked for.
+    #[error("{}: {problem}", path.display())]
+    Photo {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        problem: String,
+        /// What to do.
+        hint: String,
+    },
     /// A data set cannot be used as it is.
     #[error("{}: {problem}", path.display())]
     Data {
@@ -109,7 +119,8 @@ impl Error {
                 _ => None,
             },
             Error::Image { .. } => Some("replace or remove the file; PNG, JPEG, WebP, TIFF and BMP are read"),
-            Error::Data { hint, .. }
+            Error::Photo { hint, .. }
+            | Error::Data { hint, .. }
             | Error::Config { hint, .. }
             | Error::Weights { hint, .. }
             | Error::Device { hint, .. } => Some(hint),
@@ -134,6 +145,12 @@ impl Error {
     /// An [`Error::Image`] for `path`.
     pub fn image(path: impl AsRef<Path>, problem: impl ToString) -> Error {
         Error::Image { path: path.as_ref().to_path_buf(), problem: problem.to_string() }
+    }
+
+    /// An [`Error::Photo`] for `path`.
+    pub fn photo(path: impl AsRef<Path>, problem: impl ToString, hint: impl ToString) -> Error {
+        let path = path.as_ref().to_path_buf();
+        Error::Photo { path, problem: problem.to_string(), hint: hint.to_string() }
     }
 
     /// An [`Error::Data`] for `path`.

@@ -51,7 +51,7 @@ pub fn read(path: &Path) -> Result<RgbImage> {
 
 /// Whether a JPEG ends before its end marker: the decoder passes over that and paints the rest grey. What follows the
 /// end, such as a phone's short film, does not count.
-fn is_cut_off(jpeg: &[u8]) -> bool {
+pub(crate) fn is_cut_off(jpeg: &[u8]) -> bool {
     let mut at = 2; // after the start marker
     loop {
         // In a scan's data FF 00 is a byte, FF D0 to FF D7 are restarts, and FF may be repeated.
