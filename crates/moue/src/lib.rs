@@ -8,11 +8,10 @@
 //! | [`methods`] | the methods, each a file shaped like its paper |
 //! | [`photo`] | photographs: files with everything kept, the faces in them, an edit in their own pixels |
 //! | [`data`] | data sets, their split by identity, the loader |
-//! | [`photo`] | photographs: files in and out with everything kept, animations |
 //! | [`run`] | training, checkpoints, translation, weights in and out |
 //!
-//! Imports go down only: `base` knows nobody, `nn` knows `base`, `methods` know `nn` and `base`, `data` and `photo` know `base`,
-//! `run` knows them all.
+//! Imports go down only: `base` knows nobody, `nn` knows `base`, `methods` and `photo` know `nn` and `base`, `data` knows
+//! `base`, `run` knows them all.
 #![cfg_attr(not(test), warn(clippy::unwrap_used))]
 
 pub mod base;
