@@ -32,6 +32,11 @@ fn config(preset: &str) -> RunConfig {
             (method.discriminator_channels, method.discriminator_layers) = (4, 3);
             method.updates = UpdateRatio { generator: 2, discriminator: 1 };
         }
+        MethodConfig::Moue(method) => {
+            (method.image_size, method.channels, method.residual_blocks) = (16, 4, 1);
+            (method.discriminator_channels, method.discriminator_layers) = (4, 3);
+            method.alone = 3;
+        }
         MethodConfig::Stargan(method) => {
             (method.image_size, method.channels, method.residual_blocks) = (16, 4, 1);
             (method.discriminator_channels, method.discriminator_layers) = (4, 3);
@@ -78,6 +83,17 @@ fn a_run_stopped_twice_ends_bit_equal_with_the_penalty_s_random_draws() {
     let run = Run::new(folder.path().join("stopped"), config("stargan-smoke"));
     run.train(&FileSystem, Some(3)).unwrap();
     run.train(&FileSystem, Some(6)).unwrap();
+    run.train(&FileSystem, None).unwrap();
+    assert_equal(&run, &reference);
+}
+
+#[test]
+fn a_run_on_augmented_pairs_stopped_before_and_after_the_discriminator_joins_ends_bit_equal() {
+    let folder = tempfile::tempdir().unwrap();
+    let reference = uninterrupted(folder.path(), "moue-smoke");
+    let run = Run::new(folder.path().join("stopped"), config("moue-smoke"));
+    run.train(&FileSystem, Some(2)).unwrap();
+    run.train(&FileSystem, Some(5)).unwrap();
     run.train(&FileSystem, None).unwrap();
     assert_equal(&run, &reference);
 }

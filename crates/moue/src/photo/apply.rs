@@ -436,8 +436,9 @@ mod tests {
         assert_eq!(at(90, 49), 255, "eight pixels inside it has its full strength");
         let (before, border) = (bytes(&photo)[(90 * 200 + 40) * 3], at(40, 90));
         assert!(border.abs_diff(before) <= 2, "{before} -> {border}");
-        let rises = (40..49).map(|x| f32::from(at(x, 90)) - f32::from(bytes(&photo)[(90 * 200 + x) * 3]));
-        assert!(rises.collect::<Vec<_>>().is_sorted());
+        let feather = Feather::of(&square, 200, 200);
+        let weights: Vec<f32> = (0..=20).map(|n| feather.weight(0.005 * f64::from(n), 0.5)).collect();
+        assert!(weights.is_sorted() && weights[0] == 0.0 && weights[20] == 1.0, "{weights:?}");
     }
 
     #[test]
