@@ -183,7 +183,7 @@ fn a_second_run_writes_nothing_and_other_settings_all() {
         "missing:",
         "  every photo of 62 people (03, 05, 08, 09, 10, 11, ",
         "  angry of everybody",
-        "  of person 01: neutral, sad (gaze left, right), ",
+        "  of person 01: happy (gaze left, right), neutral, sad (gaze left, right)",
     ] {
         assert!(paper.stderr.contains(line), "'{line}' is not in\n{}", paper.stderr);
     }
