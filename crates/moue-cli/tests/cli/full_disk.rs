@@ -48,8 +48,12 @@ fn a_run_on_a_full_disk_goes_on_when_there_is_room() {
 fn results_that_do_not_fit_are_named_and_none_is_half_written() {
     on_a_small_disk(|disk| {
         let input = face("006_neutral_frontal.jpg");
-        let translate =
-            format!("translate {} --model {} --out {}", input.display(), run().display(), disk.display());
+        let translate = format!(
+            "translate {} --aligned --model {} --out {}",
+            input.display(),
+            run().display(),
+            disk.display()
+        );
         fail(&translate, "cannot write", "free some space");
         for name in names(disk) {
             assert_eq!(moue::base::image::read(&disk.join(name)).unwrap().dimensions(), (256, 256));

@@ -1,4 +1,4 @@
-//! Translating: which files, of which size, with which bytes.
+//! Translating face squares: which files, of which size, with which bytes. Photos: see photos.rs.
 
 use std::fs;
 use std::path::Path;
@@ -14,7 +14,7 @@ fn all_of(stem: &str) -> Vec<String> {
 }
 
 fn translate(arguments: &str) -> String {
-    succeed(&format!("translate --model {} {arguments}", run().display()))
+    succeed(&format!("translate --aligned --model {} {arguments}", run().display()))
 }
 
 #[test]
@@ -59,7 +59,7 @@ fn a_sheet_alone_writes_only_the_sheet() {
     let sheet = folder.path().join("deep/sheet.png");
     let inputs = [face("006_neutral_frontal.jpg"), face("010_neutral_frontal.jpg")];
     let mut command = crate::program::moue(&format!(
-        "translate --model {} {} {} --to angry,happy --grid {}",
+        "translate --aligned --model {} {} {} --to angry,happy --grid {}",
         run().display(),
         inputs[0].display(),
         inputs[1].display(),
@@ -84,8 +84,11 @@ fn a_sheet_may_come_beside_the_files() {
 fn without_an_output_s_name_results_go_to_moue_out() {
     let folder = temporary();
     let input = face("006_neutral_frontal.jpg");
-    let mut command =
-        crate::program::moue(&format!("translate --model {} {} --to sad", run().display(), input.display()));
+    let mut command = crate::program::moue(&format!(
+        "translate --aligned --model {} {} --to sad",
+        run().display(),
+        input.display()
+    ));
     command.current_dir(folder.path());
     assert_eq!(crate::program::outcome(command).code, Some(0));
     assert_eq!(names(folder.path()), ["moue-out/006_neutral_frontal_sad.png"]);
@@ -102,7 +105,7 @@ fn a_folder_is_translated_and_equal_stems_keep_their_folders() {
     fs::write(input.join("notes.txt"), "no image, and passed over").unwrap();
     let out = folder.path().join("out");
     translate(&format!("{} --to happy --out {}", input.display(), out.display()));
-    assert_eq!(names(&out), ["a/x_happy.png", "b/deep/x_happy.png", "y_happy.png"]);
+    assert_eq!(names(&out), ["a/x_happy.png", "b/deep/x_happy.png", "manifest.csv", "y_happy.png"]);
 }
 
 #[test]
@@ -161,19 +164,4 @@ fn raw_weights_are_the_default_and_the_average_is_another() {
     });
     assert_eq!(results[0], results[1]);
     assert_ne!(results[0], results[2]);
-}
-
-/// README's first command. It needs the model inside the program.
-#[test]
-fn the_model_inside_the_program_translates_the_portraits() {
-    let folder = temporary();
-    let sheet = folder.path().join("grid.png");
-    let portraits = repository("assets/portraits");
-    succeed(&format!("translate {} --to all --grid {}", portraits.display(), sheet.display()));
-    assert_eq!(names(folder.path()), ["grid.png"]);
-    let (width, height) = image::read(&portraits.join("elder.jpg")).unwrap().dimensions();
-    let (side, count) = (width.min(height), files(&portraits).len() as u32);
-    let expected = (9 * side + 8 * 2, count * side + (count - 1) * 2);
-    assert_eq!(image::read(&sheet).unwrap().dimensions(), expected);
-    assert!(succeed("info").contains("parameters"));
 }

@@ -10,7 +10,11 @@ fn an_exported_model_translates_as_the_run_does() {
     let input = face("006_neutral_frontal.jpg");
     let translate = |model: &str, name: &str| {
         let out = folder.path().join(name);
-        succeed(&format!("translate {} --model {model} --to happy --out {}", input.display(), out.display()));
+        succeed(&format!(
+            "translate {} --aligned --no-mark --model {model} --to happy --out {}",
+            input.display(),
+            out.display()
+        ));
         files(&out)
     };
     let file = folder.path().join("model.safetensors").display().to_string();

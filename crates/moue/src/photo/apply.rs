@@ -435,7 +435,7 @@ mod tests {
         assert_eq!(at(90, 90), 255);
         assert_eq!(at(90, 49), 255, "eight pixels inside it has its full strength");
         let (before, border) = (bytes(&photo)[(90 * 200 + 40) * 3], at(40, 90));
-        assert!(border.abs_diff(before) <= 1, "{before} -> {border}");
+        assert!(border.abs_diff(before) <= 2, "{before} -> {border}");
         let rises = (40..49).map(|x| f32::from(at(x, 90)) - f32::from(bytes(&photo)[(90 * 200 + x) * 3]));
         assert!(rises.collect::<Vec<_>>().is_sorted());
     }
@@ -451,7 +451,7 @@ mod tests {
         assert_eq!([at(0, 150), at(30, 199), at(0, 199)], [255; 3]);
         // The other sides fade.
         let before = |x: usize, y: usize| bytes(&photo)[(y * 200 + x) * 3];
-        assert!(at(69, 150).abs_diff(before(69, 150)) <= 1 && at(0, 100).abs_diff(before(0, 100)) <= 1);
+        assert!(at(69, 150).abs_diff(before(69, 150)) <= 2 && at(0, 100).abs_diff(before(0, 100)) <= 2);
         // An aligned square is the whole photo: nothing fades.
         let whole = after(&photo, &FaceSquare::middle_of((200, 200)), &edit, 1.0);
         assert!(bytes(&whole).iter().all(|&byte| byte == 255));

@@ -1,6 +1,6 @@
 //! The irises: where a face looks from, more exactly than its lids tell.
 //!
-//! The middle of six lid points misses the pupil by 1.8 % of the distance of the eyes in the mean, mostly to the side and
+//! The middle of six lid points misses the pupil by 1.9 % of the distance of the eyes in the mean, mostly to the side and
 //! differently from person to person. So a circle is sought around that middle whose inside is darker than its outside,
 //! left and right, where no lid covers it (Daugman 1993, the integro-differential operator). Irises have nearly the same
 //! size in everybody, which the eyes' distance gives.

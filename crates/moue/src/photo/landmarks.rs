@@ -40,17 +40,14 @@ const MIRROR: [usize; COUNT] = [
     64, 63, 62, 61, 60, 67, 66, 65,
 ];
 
-/// A square around a face for the network: the distance of the eyes and the (u, v) between them, as parts of its side.
-type Framing = (f64, [f64; 2]);
-
-/// The first look, at a face whose eyes are known roughly, and the second. Measured on the 81 photographs of
-/// `tests/finding.rs`, in whose middle field the errors are flat: distances of 1/2.3 to 1/3.1 differ by 0.1 %.
-const FIRST: [Framing; 1] = [(1.0 / 2.5, [0.5, 0.32])];
-const SECOND: [Framing; 2] = [(1.0 / 2.4, [0.47, 0.32]), (1.0 / 2.9, [0.53, 0.34])];
+/// The square that the network sees: how far apart the eyes are in it and the (u, v) between them, as parts of its side.
+/// The error is flat around here: with distances from 1/2.3 to 1/3.1, and v from 0.26 to 0.34, it changes by a tenth.
+const DISTANCE: f64 = 1.0 / 2.5;
+const MIDDLE: [f64; 2] = [0.5, 0.32];
 
 /// How far a face and its mirror image disagree (see [`Landmarks::look`]): 0.02 to 0.07 for upright faces of the 81
 /// photographs, 0.14 to 0.39 for the same on their heads.
-const IN_DOUBT: f64 = 0.10;
+const IN_DOUBT: f64 = 0.07;
 const NO_FACE: f64 = 0.25;
 
 /// The network.
@@ -82,8 +79,8 @@ impl Landmarks {
     }
 
     /// The points of the face around `middle` whose eyes are about at `left` and `right`, all in the photo's coordinates:
-    /// twice the mean of looks at squares around the face and at their mirror images, the second time level with the eyes
-    /// found first. `None` where looks and mirror images agree on nothing: there is no face.
+    /// a look at a square around the face, and a second one at the square that is level with the eyes found first. `None`
+    /// where image and mirror image agree on nothing: there is no face.
     ///
     /// The detector takes a face that stands on its head for an upright one, this network does not: where it is in doubt,
     /// it looks at the face turned by 180 degrees, too.
@@ -93,46 +90,34 @@ impl Landmarks {
         middle: [f64; 2],
         [left, right]: [[f64; 2]; 2],
     ) -> Option<Vec<[f64; 2]>> {
-        let (mut points, doubt) = self.look(photo, [left, right], &FIRST);
+        let (mut points, doubt) = self.look(photo, [left, right]);
         if doubt > IN_DOUBT {
             let turned = [left, right].map(|eye| [0, 1].map(|axis| 2.0 * middle[axis] - eye[axis]));
-            let (others, other_doubt) = self.look(photo, turned, &FIRST);
+            let (others, other_doubt) = self.look(photo, turned);
             if other_doubt < doubt {
                 points = others;
             }
         }
-        let (points, doubt) = self.look(photo, eye_centres(&points), &SECOND);
+        let (points, doubt) = self.look(photo, eye_centres(&points));
         (doubt < NO_FACE).then_some(points)
     }
 
-    /// The points' mean over framings and mirror images, and how far images and mirror images disagree, in the mean over
-    /// points as a part of the eyes' distance.
-    fn look(
-        &self,
-        photo: &RgbImage,
-        [left, right]: [[f64; 2]; 2],
-        framings: &[Framing],
-    ) -> (Vec<[f64; 2]>, f64) {
-        let squares =
-            framings.iter().map(|&(distance, middle)| FaceSquare::framing(left, right, distance, middle));
-        let squares: Vec<_> = squares.collect();
-        let crops = squares.iter().map(|square| square.crop(photo, CROP));
-        let pairs: Vec<_> = crops.flat_map(|crop| [flip_horizontal(&crop), crop]).collect();
-        let found = self.forward(&pairs);
-        let (mut points, mut doubt) = (vec![[0.0; 2]; COUNT], 0.0);
-        let share = 1.0 / squares.len() as f64;
-        for ((square, (distance, _)), pair) in squares.iter().zip(framings).zip(found.chunks(4 * COUNT)) {
-            let (mirrored, straight) = pair.split_at(2 * COUNT);
-            for (point, sum) in points.iter_mut().enumerate() {
-                let [there, here] = [2 * MIRROR[point], 2 * point];
-                let [u, v] = [straight[here], straight[here + 1]].map(f64::from);
-                let [mirrored_u, mirrored_v] = [1.0 - mirrored[there], mirrored[there + 1]].map(f64::from);
-                doubt += share * f64::hypot(u - mirrored_u, v - mirrored_v) / distance / COUNT as f64;
-                let place = square.to_photo((u + mirrored_u) / 2.0, (v + mirrored_v) / 2.0);
-                sum.iter_mut().zip(place).for_each(|(sum, place)| *sum += share * place);
-            }
-        }
-        (points, doubt)
+    /// The mean of the points in an image and its mirror image, and how far the two disagree: in the mean over points, as
+    /// a part of the eyes' distance.
+    fn look(&self, photo: &RgbImage, [left, right]: [[f64; 2]; 2]) -> (Vec<[f64; 2]>, f64) {
+        let square = FaceSquare::framing(left, right, DISTANCE, MIDDLE);
+        let crop = square.crop(photo, CROP);
+        let found = self.forward(&[flip_horizontal(&crop), crop]);
+        let (mirrored, straight) = found.split_at(2 * COUNT);
+        let mut doubt = 0.0;
+        let points = MIRROR.iter().enumerate().map(|(point, &there)| {
+            let [u, v] = [straight[2 * point], straight[2 * point + 1]].map(f64::from);
+            let [mirrored_u, mirrored_v] =
+                [1.0 - mirrored[2 * there], mirrored[2 * there + 1]].map(f64::from);
+            doubt += f64::hypot(u - mirrored_u, v - mirrored_v) / DISTANCE / COUNT as f64;
+            square.to_photo((u + mirrored_u) / 2.0, (v + mirrored_v) / 2.0)
+        });
+        (points.collect(), doubt)
     }
 
     /// x and y of the 68 points of each image of 112 x 112 pixels, in 0..1 of its sides.
