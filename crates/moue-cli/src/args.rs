@@ -63,17 +63,17 @@ Examples:
 
 const PREPARE_EXAMPLES: &str = "\
 SOURCE is one of
-  rafd     files named as the Radboud Faces Database names them, anywhere below a folder:
+  rafd     files with the Radboud Faces Database's names, anywhere below a folder:
            Rafd090_01_Caucasian_female_angry_frontal.jpg
-  folders  a folder for each expression (angry/ contemptuous/ disgusted/ fearful/ happy/ neutral/ sad/ surprised/);
-           where all photos lie one folder deeper, that folder is the person: happy/anna/1.jpg
-  csv      a table with the columns file and expression, and identity and gaze where known, or its folder when it is
-           called manifest.csv; other columns are kept
+  folders  a folder for each expression, happy/1.jpg; where all photos lie one folder deeper,
+           that folder is the person: happy/anna/1.jpg
+  csv      a table with the columns file and expression, and identity and gaze where known, or
+           the folder of one that is called manifest.csv; other columns are kept
 The same command again does what is left, after Ctrl-C too.
 
 Examples:
-  moue prepare RaFD --out rafd                           all photos that show a face
-  moue prepare RaFD --out rafd --subset paper            the 1,608 frontal ones that the paper trains on
+  moue prepare RaFD --out rafd                  all photos that show a face
+  moue prepare RaFD --out rafd --subset paper   the 1,608 frontal ones that the paper trains on
   moue prepare photos --out faces --format folders --size 256
   moue prepare list.csv --out faces && moue train --preset small --data faces";
 
