@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use moue::base::expression::Expression;
+use moue::data::sources::Layout;
 use moue::photo::write::{PhotoFormat, PngLevel};
 use moue::run::model::Weights;
 use moue::run::translate::FaceChoice;
@@ -25,6 +26,9 @@ pub(crate) enum Command {
     /// Give faces another expression
     #[command(after_help = TRANSLATE_EXAMPLES)]
     Translate(Translate),
+    /// Make photos a data set: cut out the faces, and write what they show into one table
+    #[command(after_help = PREPARE_EXAMPLES)]
+    Prepare(Prepare),
     /// Train a method on labelled faces, or go on with a run
     #[command(after_help = TRAIN_EXAMPLES)]
     Train(Train),
@@ -56,6 +60,22 @@ Examples:
   moue translate portrait.jpg --to surprised --animate surprise.gif
   moue translate people/ --to happy,sad --out augmented  a data set: results and manifest.csv
   moue translate squares/ --aligned --model runs/0001-sasn-small-london-64";
+
+const PREPARE_EXAMPLES: &str = "\
+SOURCE is one of
+  rafd     files with the Radboud Faces Database's names, anywhere below a folder:
+           Rafd090_01_Caucasian_female_angry_frontal.jpg
+  folders  a folder for each expression, happy/1.jpg; where all photos lie one folder deeper,
+           that folder is the person: happy/anna/1.jpg
+  csv      a table with the columns file and expression, and identity and gaze where known, or
+           the folder of one that is called manifest.csv; other columns are kept
+The same command again does what is left, after Ctrl-C too.
+
+Examples:
+  moue prepare RaFD --out rafd                  all photos that show a face
+  moue prepare RaFD --out rafd --subset paper   the 1,608 frontal ones that the paper trains on
+  moue prepare photos --out faces --format folders --size 256
+  moue prepare list.csv --out faces && moue train --preset small --data faces";
 
 const TRAIN_EXAMPLES: &str = "\
 A data set is a folder with manifest.csv (file, expression, and identity where known) or with one folder for each
@@ -203,6 +223,59 @@ impl From<Level> for PngLevel {
             Level::Best => Self::Best,
         }
     }
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Prepare {
+    /// A folder of photos, or a table of them
+    #[arg(value_name = "SOURCE")]
+    pub(crate) source: PathBuf,
+    /// Folder for the squares and manifest.csv: new, empty, or of an earlier prepare
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: PathBuf,
+    /// How SOURCE says what its photos show [default: as recognised]
+    #[arg(long, value_enum)]
+    pub(crate) format: Option<SourceFormat>,
+    /// Side of the squares
+    #[arg(long, default_value_t = 128, value_name = "PIXELS", value_parser = clap::value_parser!(u32).range(16..=4096))]
+    pub(crate) size: u32,
+    /// Only a part of SOURCE
+    #[arg(long, value_enum)]
+    pub(crate) subset: Option<Subset>,
+    /// Photos worked on at a time [default: one for each core]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    pub(crate) threads: Option<u16>,
+    /// Print what was prepared as a JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// How a source says what its photos show.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(crate) enum SourceFormat {
+    /// By RaFD's file names
+    Rafd,
+    /// By a folder for each expression
+    Folders,
+    /// By a table
+    Csv,
+}
+
+impl From<SourceFormat> for Layout {
+    fn from(format: SourceFormat) -> Self {
+        match format {
+            SourceFormat::Rafd => Self::Rafd,
+            SourceFormat::Folders => Self::Folders,
+            SourceFormat::Csv => Self::Table,
+        }
+    }
+}
+
+/// Parts of a source.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(crate) enum Subset {
+    /// RaFD's 1,608 frontal photos: 67 people, 8 expressions, 3 gazes
+    Paper,
 }
 
 #[derive(Debug, Args)]

@@ -17,6 +17,7 @@ fn main() -> ExitCode {
     let Arguments { command, quiet } = Arguments::parse();
     let result = match command {
         Command::Translate(arguments) => commands::translate::run(arguments, quiet),
+        Command::Prepare(arguments) => commands::prepare::run(&arguments, quiet),
         Command::Train(arguments) => commands::train::run(arguments, quiet),
         Command::Export(arguments) => commands::weights::export(&arguments, quiet),
         Command::Import(arguments) => commands::weights::import(&arguments, quiet),

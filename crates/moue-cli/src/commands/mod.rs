@@ -1,14 +1,19 @@
 //! A file a command.
 
+pub(crate) mod prepare;
 pub(crate) mod train;
 pub(crate) mod translate;
 pub(crate) mod weights;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::Context;
 use moue::base::device::{Device, device};
 use moue::run::model::Model;
 
 use crate::args::Compute;
+use crate::terminal::say;
 
 /// The model inside this program; `assets/models/CARD.md` says what it is.
 const DEFAULT_MODEL: &[u8] = include_bytes!("../../../../assets/models/default.safetensors");
@@ -27,4 +32,18 @@ fn compute(compute: &Compute) -> anyhow::Result<Device> {
             .context("the number of threads could not be set")?;
     }
     Ok(device(&compute.device)?)
+}
+
+/// The first signal asks for an orderly end, which `what` describes; the second ends the program at once.
+fn stop_on_signal(what: &'static str) -> anyhow::Result<Arc<AtomicBool>> {
+    let stop = Arc::new(AtomicBool::new(false));
+    let flag = Arc::clone(&stop);
+    ctrlc::set_handler(move || {
+        if flag.swap(true, Ordering::Relaxed) {
+            std::process::exit(130);
+        }
+        say(&format!("\nstopping after {what}; once more to stop at once\n"));
+    })
+    .context("signals cannot be handled")?;
+    Ok(stop)
 }

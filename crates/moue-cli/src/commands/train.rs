@@ -1,8 +1,7 @@
 //! `moue train`.
 
 use std::path::Path;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 
 use anyhow::Context;
 use moue::base::device::Device;
@@ -12,9 +11,9 @@ use moue::run::config::RunConfig;
 use moue::run::folder::{RunFolder, next_path};
 use moue::run::train::{Start, Surroundings, open_data, train};
 
-use super::compute;
+use super::{compute, stop_on_signal};
 use crate::args::Train;
-use crate::terminal::{TrainingProgress, note, print_line, say};
+use crate::terminal::{TrainingProgress, note, print_line};
 
 pub(crate) fn run(arguments: Train, quiet: bool) -> anyhow::Result<()> {
     let disk = FileSystem;
@@ -55,7 +54,7 @@ fn run_in(
     if let Some(path) = &arguments.init {
         start.generator_from(path, &device)?;
     }
-    let stop = stop_on_signal()?;
+    let stop = stop_on_signal("this batch, with a checkpoint")?;
     let mut surroundings = Surroundings {
         device,
         workers: arguments.workers.into(),
@@ -93,18 +92,4 @@ fn resume(path: &Path, data: Option<&Path>) -> anyhow::Result<(RunFolder, RunCon
         config.data.path = data.to_path_buf();
     }
     Ok((folder, config))
-}
-
-/// The first signal asks training to end with a checkpoint, the second ends the program at once.
-fn stop_on_signal() -> anyhow::Result<Arc<AtomicBool>> {
-    let stop = Arc::new(AtomicBool::new(false));
-    let flag = Arc::clone(&stop);
-    ctrlc::set_handler(move || {
-        if flag.swap(true, Ordering::Relaxed) {
-            std::process::exit(130);
-        }
-        say("\nstopping after this batch, with a checkpoint; once more to stop at once\n");
-    })
-    .context("signals cannot be handled")?;
-    Ok(stop)
 }

@@ -4,6 +4,7 @@ mod bad_input;
 mod bad_training_input;
 mod full_disk;
 mod photos;
+mod prepare;
 mod program;
 mod train;
 mod translate;

@@ -1,6 +1,7 @@
 //! Folders of labelled faces, from the disk to the batch on the host.
 //!
-//! - [`sources`]: what lies in a folder or manifest, one layout a file: [`Dataset`] and its [`Sample`]s;
+//! - [`sources`]: what lies in a folder or manifest, one layout a file: [`Dataset`] and its [`Sample`]s, and the
+//!   [`sources::Listing`] of photographs that faces are still to be cut from;
 //! - [`verify`]: every image is decoded once, so that a long run does not die of a damaged file;
 //! - [`split`]: who is trained on and who is held out;
 //! - [`pairing`]: one person's faces with two expressions;

@@ -1,8 +1,8 @@
-//! Which files a translation reads, and what its results are called.
+//! Which files a translation reads, and what its results and a preparation's squares are called.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use crate::base::error::{Error, Result};
 use crate::base::image as images;
@@ -44,6 +44,39 @@ pub(super) fn result_names(inputs: &[PathBuf]) -> Vec<String> {
         }
     };
     inputs.iter().map(name).collect()
+}
+
+/// What the photos of a source are called in tables, and the PNG files of their squares, one as long as the other: the
+/// path below the source's folder with slashes, or below the photos' common folder where some lie elsewhere. Where two
+/// photos would have one square, the later one's name keeps its ending, or gets a number; letters' case is no difference.
+pub(super) fn square_names(root: &Path, files: &[&Path]) -> (Vec<String>, Vec<String>) {
+    let inside = |file: &&Path| {
+        let path = file.strip_prefix(root).ok()?;
+        path.components().all(|part| matches!(part, Component::Normal(_))).then(|| path.to_path_buf())
+    };
+    let paths = files.iter().map(inside).collect::<Option<Vec<_>>>().unwrap_or_else(|| {
+        let absolute = |file: &&Path| file.canonicalize().or_else(|_| std::path::absolute(file));
+        let paths: Vec<PathBuf> = files.iter().map(|file| absolute(file).unwrap_or_default()).collect();
+        let common = common_folder(&paths);
+        paths.iter().map(|path| path.strip_prefix(&common).unwrap_or(path).to_path_buf()).collect()
+    });
+    // Without `..` no square leaves its folder.
+    let with_slashes = |path: &Path| {
+        let names = path.components().filter_map(|part| match part {
+            Component::Normal(name) => Some(name.to_string_lossy()),
+            _ => None,
+        });
+        names.collect::<Vec<_>>().join("/")
+    };
+    let mut taken = BTreeSet::new();
+    let mut square = |path: &PathBuf| {
+        let (short, long) = (with_slashes(&path.with_extension("")), with_slashes(path));
+        let numbered = (2..).map(|number| format!("{short}-{number}.png"));
+        let names = [format!("{short}.png"), format!("{long}.png")].into_iter().chain(numbered);
+        names.into_iter().find(|name| taken.insert(name.to_lowercase())).unwrap_or_default()
+    };
+    let squares = paths.iter().map(&mut square).collect();
+    (paths.iter().map(|path| with_slashes(path)).collect(), squares)
 }
 
 fn common_folder(inputs: &[PathBuf]) -> PathBuf {
@@ -101,6 +134,26 @@ mod tests {
         let inputs = ["in/a/x.jpg", "in/b/x.jpg", "in/b/y.png"].map(PathBuf::from);
         assert_eq!(result_names(&inputs), ["a/x", "b/x", "y"]);
         assert_eq!(result_names(&["x.jpg".into()]), ["x"]);
+    }
+
+    #[test]
+    fn squares_are_called_like_their_photos_and_no_two_alike() {
+        let names = |files: &[&str]| {
+            let files: Vec<&Path> = files.iter().map(Path::new).collect();
+            square_names(Path::new("in"), &files)
+        };
+        let (sources, squares) =
+            names(&["in/a/x.jpg", "in/./a/x.png", "in/a/X.bmp", "in/a/X.bmp.tif", "in/y"]);
+        assert_eq!(sources, ["a/x.jpg", "a/x.png", "a/X.bmp", "a/X.bmp.tif", "y"]);
+        assert_eq!(squares, ["a/x.png", "a/x.png.png", "a/X.bmp.png", "a/X.bmp.tif.png", "y.png"]);
+        let (_, squares) = names(&["in/x.jpg", "in/x.JPG", "in/X.jpg"]);
+        assert_eq!(squares, ["x.png", "x.JPG.png", "X-2.png"]);
+        let (sources, squares) = names(&["in/no/such.jpg", "in/../out/no/such.jpg", "/no/such.jpg"]);
+        assert!(
+            sources.iter().all(|source| !source.contains("..") && !source.starts_with('/')),
+            "{sources:?}"
+        );
+        assert!(squares.iter().all(|square| square.ends_with("such.png")), "{squares:?}");
     }
 
     #[test]

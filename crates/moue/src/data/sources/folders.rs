@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::{MANIFEST, Sample, known_names};
+use super::{Layout, Listing, MANIFEST, Sample, known_names};
 use crate::base::error::{Error, Result};
 use crate::base::expression::Expression;
 use crate::base::image::has_image_extension;
@@ -17,12 +17,12 @@ use crate::base::image::has_image_extension;
 /// empty, or images lie in a folder whose name is no expression.
 pub(super) fn read(root: &Path) -> Result<Vec<Sample>> {
     let level = list(root)?;
-    if !level.folders.iter().any(|folder| class(folder).is_some()) {
+    if !level.has_classes() {
         return Err(no_classes(root, &level));
     }
     let (mut samples, mut unknown) = (Vec::new(), Vec::new());
     for folder in &level.folders {
-        let images = images_below(folder)?;
+        let images = below(folder)?.images;
         match class(folder) {
             Some(_) if images.is_empty() => return Err(empty_class(folder)),
             Some(expression) => samples.extend(images.into_iter().map(|file| sample(file, expression))),
@@ -33,15 +33,47 @@ pub(super) fn read(root: &Path) -> Result<Vec<Sample>> {
     if unknown.is_empty() { Ok(samples) } else { Err(unknown_classes(root, &unknown)) }
 }
 
+/// Lists class folders. Where every image lies in a folder below its class's, that folder is taken for the person;
+/// where only some do, it says nothing.
+///
+/// # Errors
+/// As [`read`].
+pub(super) fn listing(root: &Path) -> Result<Listing> {
+    let mut listing = Listing::of(Layout::Folders, root, read(root)?);
+    let person = |sample: &Sample| {
+        let mut parts = sample.file.strip_prefix(root).ok()?.components().skip(1);
+        let person = parts.next()?.as_os_str().to_string_lossy().into_owned();
+        parts.next().map(|_| person)
+    };
+    if let Some(people) = listing.samples.iter().map(person).collect::<Option<Vec<String>>>() {
+        let pairs = listing.samples.iter_mut().zip(people);
+        pairs.for_each(|(sample, person)| sample.identity = Some(person));
+    }
+    Ok(listing)
+}
+
+/// Whether a folder of this folder is named after an expression.
+pub(super) fn has_classes(folder: &Path) -> bool {
+    list(folder).is_ok_and(|level| level.has_classes())
+}
+
 fn sample(file: PathBuf, expression: Expression) -> Sample {
     Sample { file, expression, identity: None, gaze: None, extra: BTreeMap::new() }
 }
 
-/// What lies in one folder, sorted.
+/// What lies in one folder, or in it and below, sorted.
 #[derive(Default)]
-struct Level {
+pub(super) struct Level {
     folders: Vec<PathBuf>,
-    images: Vec<PathBuf>,
+    pub(super) images: Vec<PathBuf>,
+    /// How many files are neither images nor hidden.
+    pub(super) others: usize,
+}
+
+impl Level {
+    fn has_classes(&self) -> bool {
+        self.folders.iter().any(|folder| class(folder).is_some())
+    }
 }
 
 fn list(folder: &Path) -> Result<Level> {
@@ -56,6 +88,8 @@ fn list(folder: &Path) -> Result<Level> {
             level.folders.push(path);
         } else if has_image_extension(&path) {
             level.images.push(path);
+        } else {
+            level.others += 1;
         }
     }
     level.folders.sort_unstable();
@@ -64,19 +98,20 @@ fn list(folder: &Path) -> Result<Level> {
 }
 
 /// All images in a folder and below, sorted.
-fn images_below(folder: &Path) -> Result<Vec<PathBuf>> {
-    let (mut images, mut seen) = (Vec::new(), HashSet::new());
+pub(super) fn below(folder: &Path) -> Result<Level> {
+    let (mut all, mut seen) = (Level::default(), HashSet::new());
     let mut open = vec![folder.to_path_buf()];
     while let Some(folder) = open.pop() {
         // A link to a folder above would lead round in a circle.
         if seen.insert(folder.canonicalize().map_err(Error::read(&folder))?) {
             let level = list(&folder)?;
-            images.extend(level.images);
+            all.images.extend(level.images);
+            all.others += level.others;
             open.extend(level.folders);
         }
     }
-    images.sort_unstable();
-    Ok(images)
+    all.images.sort_unstable();
+    Ok(all)
 }
 
 /// The expression that a folder is named after.
@@ -122,8 +157,7 @@ fn no_classes(root: &Path, level: &Level) -> Error {
 
 /// Whether a folder could be opened as a data set.
 fn holds_data(folder: &Path) -> bool {
-    let has_classes = |level: Level| level.folders.iter().any(|folder| class(folder).is_some());
-    folder.join(MANIFEST).is_file() || list(folder).is_ok_and(has_classes)
+    folder.join(MANIFEST).is_file() || has_classes(folder)
 }
 
 /// The folder above, spelled as briefly as the folder was.

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use csv::{ErrorKind, ReaderBuilder, StringRecord, Trim};
 
-use super::{Sample, known_names};
+use super::{Layout, Listing, Sample, known_names};
 use crate::base::error::{Error, Result};
 use crate::base::expression::Expression;
 
@@ -17,6 +17,26 @@ use crate::base::expression::Expression;
 /// [`Error::Read`] when it cannot be read; [`Error::Data`] when it is no CSV, a column is missing, there are no rows,
 /// an expression is unknown, a file is missing or listed twice, or only some rows have an identity.
 pub(super) fn read(path: &Path, root: &Path) -> Result<Vec<Sample>> {
+    let (manifest, rows) = rows(path, root)?;
+    manifest.check_missing(&rows, 1)?;
+    Ok(rows.into_iter().map(|row| row.sample).collect())
+}
+
+/// Lists the table at `table` for `path`, which is that or its folder. Files may be missing, but not all of them.
+///
+/// # Errors
+/// As [`read`], but for the files that are missing.
+pub(super) fn listing(path: &Path, table: &Path, root: &Path) -> Result<Listing> {
+    let (manifest, rows) = rows(table, root)?;
+    manifest.check_missing(&rows, rows.len())?;
+    let own = ["file", "expression", "identity", "gaze"];
+    let columns = manifest.header.iter().filter(|name| !own.contains(name)).map(String::from).collect();
+    let samples = rows.into_iter().map(|row| row.sample).collect();
+    Ok(Listing { path: path.to_path_buf(), columns, ..Listing::of(Layout::Table, root, samples) })
+}
+
+/// All rows, of files that may be missing.
+fn rows<'a>(path: &'a Path, root: &'a Path) -> Result<(Manifest<'a>, Vec<Row>)> {
     let file = File::open(path).map_err(Error::read(path))?;
     let mut reader = ReaderBuilder::new().trim(Trim::Headers).from_reader(file);
     let header = reader.headers().map_err(|error| damaged(path, error))?.clone();
@@ -28,7 +48,7 @@ pub(super) fn read(path: &Path, root: &Path) -> Result<Vec<Sample>> {
     }
     manifest.check_identities(&rows)?;
     manifest.check_files(&rows)?;
-    Ok(rows.into_iter().map(|row| row.sample).collect())
+    Ok((manifest, rows))
 }
 
 struct Manifest<'a> {
@@ -100,8 +120,13 @@ impl Manifest<'_> {
                 return Err(self.error(problem, "remove one of the lines: an image shows one expression"));
             }
         }
+        Ok(())
+    }
+
+    /// Refuses a table of whose files so many are missing, at least one.
+    fn check_missing(&self, rows: &[Row], refused: usize) -> Result<()> {
         let missing: Vec<&Row> = rows.iter().filter(|row| !row.sample.file.is_file()).collect();
-        let Some(first) = missing.first() else { return Ok(()) };
+        let Some(first) = missing.first().filter(|_| missing.len() >= refused) else { return Ok(()) };
         let (count, all) = (missing.len(), rows.len());
         let (line, file) = (first.line, first.sample.file.display());
         Err(self.error(

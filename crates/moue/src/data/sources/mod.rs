@@ -1,12 +1,16 @@
 //! Data sets as they lie on the disk, one layout a file.
 
 mod folders;
+mod listing;
 mod manifest;
+mod rafd;
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+pub use self::listing::{Layout, Listing};
+pub use self::rafd::PaperSubset;
 use crate::base::error::{Error, Result};
 use crate::base::expression::Expression;
 
