@@ -1,6 +1,7 @@
 //! The method `moue` and its grid sampling against numbers computed with PyTorch by `golden/make_moue.py`.
 
 mod golden {
+    #[allow(dead_code, reason = "the other golden tests use the rest")]
     pub(crate) mod file;
 }
 

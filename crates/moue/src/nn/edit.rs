@@ -4,6 +4,10 @@ use burn::tensor::Tensor;
 
 /// The change that a method proposes for some face squares. It is independent of the resolution that it is applied at.
 #[derive(Debug, Clone)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "an edit is one of a batch, and its tensors hold their data elsewhere"
+)]
 pub enum Edit {
     /// The whole square painted anew, `[batch, 3, height, width]` in -1..1.
     Painted(Tensor<4>),
