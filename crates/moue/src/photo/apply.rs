@@ -18,8 +18,12 @@ use crate::nn::edit::Edit;
 /// How far inside the square's border the edit has its full strength, in sides of the square.
 const FEATHER: f64 = 0.08;
 
-/// Values of an edit at one place: flow x and y in -1..1 coordinates, mask in 0..1, and three colours in -1..1; for a
-/// painted edit the colours are the change in -2..2. The other two keep a place in one register.
+/// Values of an edit at one place: flow x and y in -1..1 coordinates, mask in 0..1, and three colours in -1..1 times the
+/// mask; for a painted edit the colours are the change in -2..2. The other two keep a place in one register.
+///
+/// Colours are interpolated times their mask (Porter and Duff 1984, premultiplied alpha): a colour counts as much as it is
+/// seen. Where the mask is near 0 a network's colours are wild, and interpolated by themselves they would fringe the
+/// mouth.
 type Values = [f32; 8];
 
 /// The edit of one face square, in the host's memory.
@@ -40,7 +44,10 @@ impl SquareEdit {
                 let nothing = Tensor::zeros([batch, 3, side, side], &x.device());
                 vec![nothing, image - x.clone()]
             }
-            Edit::Warped { flow, mask, colour } => vec![flow, mask, colour],
+            Edit::Warped { flow, mask, colour } => {
+                let seen = colour * mask.clone();
+                vec![flow, mask, seen]
+            }
         };
         let data = Tensor::cat(planes, 1).into_data().convert::<f32>();
         let numbers: &[f32] = data.as_slice().expect("the data was converted to f32");
@@ -69,7 +76,8 @@ impl SquareEdit {
     /// Flow (x and y, -1..1 coordinates), mask and colour of a pixel of the square.
     pub fn at(&self, column: usize, row: usize) -> ([f32; 2], f32, [f32; 3]) {
         let [x, y, mask, red, green, blue, ..] = self.values[row * self.side + column];
-        ([x, y], mask, [red, green, blue])
+        let colour = [red, green, blue];
+        ([x, y], mask, if self.painted { colour } else { unmasked(colour, mask) })
     }
 
     /// The edit at (u, v) of the square, between its pixels.
@@ -85,6 +93,12 @@ impl SquareEdit {
         }
         sum
     }
+}
+
+/// The colours that were multiplied with a mask.
+fn unmasked(seen: [f32; 3], mask: f32) -> [f32; 3] {
+    // Where the mask is as good as 0, nobody sees what they are.
+    seen.map(|value| (value / mask.max(1e-6)).clamp(-1.0, 1.0))
 }
 
 /// The four pixels about a place (in pixels, from the first one's centre) and their Catmull-Rom weights; beyond the
@@ -291,14 +305,15 @@ impl Work<'_> {
         if strength == 0.0 {
             return;
         }
-        let [flow_x, flow_y, mask, colour @ ..] = self.edit.sample(u, v);
-        let colour = self.colour([colour[0], colour[1], colour[2]]);
+        let [flow_x, flow_y, mask, red, green, blue, ..] = self.edit.sample(u, v);
         if self.edit.painted {
-            for (sample, change) in pixel[..self.colours].iter_mut().zip(colour) {
+            let change = self.colour([red, green, blue]);
+            for (sample, change) in pixel[..self.colours].iter_mut().zip(change) {
                 *sample = T::nearest(sample.number() + strength * change * T::LARGEST / 2.0);
             }
             return;
         }
+        let colour = self.colour(unmasked([red, green, blue], mask));
         let mask = (mask.clamp(0.0, 1.0) * strength).min(1.0);
         let moved = [flow_x, flow_y].map(|flow| f64::from(flow * strength) / 2.0);
         let place = [0, 1].map(|axis| {
@@ -306,7 +321,7 @@ impl Work<'_> {
         });
         let found = self.look_up(photo, place);
         for ((sample, found), colour) in pixel[..self.colours].iter_mut().zip(found).zip(colour) {
-            let painted = (colour.clamp(-1.0, 1.0) + 1.0) * (T::LARGEST / 2.0);
+            let painted = (colour + 1.0) * (T::LARGEST / 2.0);
             *sample = T::nearest(found + mask * (painted - found));
         }
     }
@@ -354,7 +369,7 @@ mod tests {
         let place = |n: usize| (n as f32 + 0.5) / side as f32;
         let values = (0..side * side).map(|n| {
             let ([x, y], mask, [r, g, b]) = value(place(n % side), place(n / side));
-            [x, y, mask, r, g, b, 0.0, 0.0]
+            [x, y, mask, mask * r, mask * g, mask * b, 0.0, 0.0]
         });
         SquareEdit { side, painted: false, values: values.collect() }
     }
@@ -401,6 +416,22 @@ mod tests {
                 let inside = square.to_square(x, y).iter().all(|t| (0.0..=1.0).contains(t));
                 assert!(a == b || inside && channel < photo.colours(), "channel {channel} at ({x}, {y})");
             }
+        }
+    }
+
+    #[test]
+    fn colours_that_nobody_sees_do_not_fringe_those_that_are_seen() {
+        // Black is painted over the left half; behind the mask's other half the colours are wild.
+        let photo = Pixels::new(200, 200, 3, Samples::Eight(vec![128; 120_000]));
+        let square = FaceSquare { origin: [0.0, 0.0], across: [200.0, 0.0], down: [0.0, 200.0] };
+        let edit =
+            edit(
+                10,
+                |u, _| if u < 0.5 { ([0.0; 2], 1.0, [-1.0; 3]) } else { ([0.0; 2], 0.0, [1.0, 1.0, -1.0]) },
+            );
+        for pixel in bytes(&after(&photo, &square, &edit, 1.0)).chunks(3) {
+            assert!(pixel[0] == pixel[1] && pixel[1] == pixel[2], "{pixel:?} is grey");
+            assert!(pixel[0] <= 128, "{pixel:?} is no brighter than black and the photo");
         }
     }
 
