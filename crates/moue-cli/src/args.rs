@@ -58,7 +58,7 @@ Examples:
   moue translate group.jpg --faces                       who is in it; then --face 2 or --face all
   moue translate portrait.jpg --to sad --strength 0.6 --format jpeg --out results
   moue translate portrait.jpg --to surprised --animate surprise.gif
-  moue translate people/ --to happy,sad --out augmented  a data set: results and manifest.csv
+  moue translate people/ --to happy,sad --out augmented  results and manifest.csv
   moue translate squares/ --aligned --model runs/0001-sasn-small-london-64";
 
 const PREPARE_EXAMPLES: &str = "\
@@ -129,7 +129,7 @@ pub(crate) struct Translate {
     /// Which faces: largest, all, or a number, counted from 1 by size
     #[arg(long, default_value = "largest", value_name = "WHICH", value_parser = parse_face)]
     pub(crate) face: FaceChoice,
-    /// Print the faces found, a JSON object a line, and change nothing
+    /// Print the faces found, a JSON object a line, with places in the upright photo; change nothing
     #[arg(long)]
     pub(crate) faces: bool,
     /// Inputs are face squares: eyes level, at 0.42 of the height, a quarter of the width apart
@@ -162,7 +162,7 @@ pub(crate) struct Translate {
     /// Write a loop from the photo to each expression and back, as GIF or WebP
     #[arg(long, value_name = "FILE")]
     pub(crate) animate: Option<PathBuf>,
-    /// Write the face squares found
+    /// Write the squares of the faces chosen, 256 px
     #[arg(long, value_name = "DIR")]
     pub(crate) crop_out: Option<PathBuf>,
     /// Write what is moved and painted over, as pictures

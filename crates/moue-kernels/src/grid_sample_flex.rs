@@ -20,7 +20,7 @@ impl Axis {
     fn of(place: usize, flow: f32, size: usize) -> Self {
         let (half, last) = (size as f32 / 2.0, (size - 1) as f32);
         let wanted = place as f32 + flow * half;
-        // A flow that is no number ends at 0 instead of outside the image.
+        // A flow that is no number ends in the last pixel instead of outside the image.
         let position = wanted.min(last).max(0.0);
         let low = position as usize;
         let slope = if wanted == position { half } else { 0.0 };

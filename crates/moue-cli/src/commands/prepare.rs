@@ -163,7 +163,7 @@ fn json(job: &Job<'_>, report: &Report, paper: Option<&PaperSubset>) -> serde_js
             "missing": paper.missing })
     });
     serde_json::json!({
-        "manifest": job.folder.join(MANIFEST),
+        "manifest": job.folder.join(MANIFEST).to_string_lossy(),
         "squares": report.squares,
         "size": job.size,
         "people": report.people,

@@ -67,7 +67,7 @@ fn an_input_is_never_overwritten() {
     for (arguments, problem) in [
         (format!("{folder_name}/a.jpg {folder_name}/a_happy.png --out {folder_name}"), "overwrite an input"),
         (format!("{folder_name}/a.jpg --grid {folder_name}/a.jpg"), "overwrite an input"),
-        (format!("{folder_name}/a.jpg {folder_name}/a.png --out {folder_name}"), "overwrite another result"),
+        (format!("{folder_name}/a.jpg {folder_name}/a.jpg --out {folder_name}"), "overwrite another result"),
         (format!("{folder_name}/a.jpg --out {folder_name} --grid {folder_name}/a_sad.png"), "another result"),
     ] {
         fail(&format!("translate --aligned --model {model} --to happy,sad {arguments}"), problem, "--out");

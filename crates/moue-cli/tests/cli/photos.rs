@@ -183,6 +183,33 @@ fn a_folder_becomes_a_data_set() {
 }
 
 #[test]
+fn results_never_take_the_place_of_what_was_there() {
+    let folder = temporary();
+    let (input, path) = (folder.path().join("in"), folder.path().join("in/p.png"));
+    fs::create_dir(&input).unwrap();
+    write(photo("006_neutral_frontal.jpg"), &path, PhotoFormat::Png);
+    fs::write(input.join("manifest.csv"), "file,expression,identity\np.png,neutral,anna\n").unwrap();
+    let before = files(folder.path());
+    let translate = format!("translate {} --model {} --to sad", input.display(), run().display());
+    fail(&format!("{translate} --crop-out {}", input.display()), "overwrite an input", "--out");
+    fail(&format!("{translate} --out {}", input.display()), "translate did not write", "--out");
+    fail(&format!("{translate} --animate {}", folder.path().join("a.mp4").display()), "mp4", ".gif or .webp");
+    fail(&format!("{translate} --grid {}", folder.path().join("a.gif").display()), "gif", ".png");
+    assert_eq!(names(folder.path()), before.keys().map(|p| p.display().to_string()).collect::<Vec<_>>());
+    assert!(files(folder.path()) == before, "nothing is written or lost");
+    // The folder's own table says who it is, and what is added to a table stays beside what was there.
+    let out = folder.path().join("out");
+    succeed(&format!("{translate} --out {}", out.display()));
+    succeed(&format!("{} --out {}", translate.replace("sad", "happy,sad"), out.display()));
+    let table = fs::read_to_string(out.join("manifest.csv")).unwrap();
+    let rows: Vec<&str> = table.lines().skip(1).collect();
+    assert_eq!(rows.len(), 2, "{table}");
+    assert!(rows.iter().all(|row| row.contains(",anna,")), "{table}");
+    succeed(&format!("{} --out {}", translate.replace("sad", "angry"), out.display()));
+    assert_eq!(fs::read_to_string(out.join("manifest.csv")).unwrap().lines().count(), 4);
+}
+
+#[test]
 fn loops_squares_and_edits_are_written() {
     let folder = temporary();
     let path = |name: &str| folder.path().join(name);

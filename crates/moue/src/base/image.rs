@@ -7,7 +7,10 @@ use std::path::Path;
 use burn::tensor::{Device, Tensor, TensorData};
 use image::codecs::png::PngEncoder;
 use image::imageops::{self, FilterType};
-use image::{ExtendedColorType, ImageEncoder, ImageFormat, ImageReader, Rgb, RgbImage};
+use image::metadata::Orientation;
+use image::{
+    DynamicImage, ExtendedColorType, ImageDecoder, ImageEncoder, ImageFormat, ImageReader, Rgb, RgbImage,
+};
 
 use super::error::{Error, Result};
 use super::file::{Disk, write_whole};
@@ -24,7 +27,7 @@ pub fn has_image_extension(path: &Path) -> bool {
     extension.is_some_and(|e| EXTENSIONS.contains(&e.as_str()))
 }
 
-/// Reads an image file by its content, whatever its name, as 8-bit RGB.
+/// Reads an image file by its content, whatever its name, as 8-bit RGB, upright as its EXIF orientation says.
 ///
 /// # Errors
 /// [`Error::Read`] when the file cannot be opened; [`Error::Image`] when it is empty, corrupt, cut off, of another
@@ -43,9 +46,16 @@ pub fn read(path: &Path) -> Result<RgbImage> {
     let mut limits = image::Limits::default();
     limits.max_alloc = Some(MEMORY_LIMIT);
     reader.limits(limits);
-    let decoded = reader
-        .decode()
-        .map_err(|e| Error::image(path, format!("the image is damaged or too large ({e})")))?;
+    let decode = || {
+        let mut decoder = reader.into_decoder()?;
+        // What cannot be read of a camera's notes is no reason to refuse its pixels.
+        let turn = decoder.orientation().unwrap_or(Orientation::NoTransforms);
+        let mut image = DynamicImage::from_decoder(decoder)?;
+        image.apply_orientation(turn);
+        Ok::<_, image::ImageError>(image)
+    };
+    let decoded =
+        decode().map_err(|e| Error::image(path, format!("the image is damaged or too large ({e})")))?;
     Ok(decoded.into_rgb8())
 }
 
@@ -171,6 +181,20 @@ mod tests {
         let images =
             [ramp(13, 9), RgbImage::from_fn(13, 9, |x, y| Rgb([(x * 19) as u8, 255, (y * 28) as u8]))];
         assert_eq!(from_tensor(to_tensor(&images, &Device::flex())), images);
+    }
+
+    #[test]
+    fn a_camera_held_upright_gives_an_upright_image() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, image) = (folder.path().join("turned.png"), ramp(13, 9));
+        let stored = imageops::rotate270(&image);
+        let mut bytes = Vec::new();
+        let mut encoder = PngEncoder::new(&mut bytes);
+        let turned_right = b"II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0\x06\0\0\0\0\0\0\0";
+        encoder.set_exif_metadata(turned_right.to_vec()).unwrap();
+        encoder.write_image(stored.as_raw(), 9, 13, ExtendedColorType::Rgb8).unwrap();
+        fs::write(&path, bytes).unwrap();
+        assert_eq!(read(&path).unwrap(), image);
     }
 
     #[test]

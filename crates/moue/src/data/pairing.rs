@@ -83,8 +83,12 @@ fn choose(
 }
 
 fn raised_left(sample: &Sample) -> Option<bool> {
-    let side = sample.extra.get("contempt_side")?;
-    (sample.expression == Expression::Contemptuous).then(|| side == "left")
+    let contempt = sample.expression == Expression::Contemptuous;
+    match sample.extra.get("contempt_side").filter(|_| contempt)?.as_str() {
+        "left" => Some(true),
+        "right" => Some(false),
+        _ => None,
+    }
 }
 
 #[cfg(test)]

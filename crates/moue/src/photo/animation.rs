@@ -30,7 +30,8 @@ pub fn write_animation(
     frames: &[RgbImage],
     milliseconds: &[u32],
 ) -> Result<()> {
-    let ending = path.extension().unwrap_or_default().to_string_lossy().to_ascii_lowercase();
+    check_name(path)?;
+    let is_gif = ending_of(path) == "gif";
     let fail = |problem: &str, hint: &str| Err(Error::photo(path, problem, hint));
     let Some(first) = frames.first().filter(|_| !milliseconds.is_empty()) else {
         return fail("an animation needs a frame, and a time to show it", "give at least one of each");
@@ -42,14 +43,27 @@ pub fn write_animation(
         return fail("an animation has 1 to 16,384 pixels a side", "reduce its frames first");
     }
     let times: Vec<u32> = milliseconds.iter().copied().cycle().take(frames.len()).collect();
-    match ending.as_str() {
-        "gif" => write_whole(disk, path, |output| write_gif(output, frames, &times)),
-        "webp" => write_whole(disk, path, |output| write_webp(output, frames, &times)),
-        _ => fail(
-            &format!("no animation format is known by the name ending {ending:?}"),
-            "let the name end in .gif or .webp",
-        ),
+    write_whole(disk, path, |output| match is_gif {
+        true => write_gif(output, frames, &times),
+        false => write_webp(output, frames, &times),
+    })
+}
+
+/// Whether a file's name asks for a format of animations.
+///
+/// # Errors
+/// [`Error::Photo`] when it ends neither in `.gif` nor in `.webp`.
+pub fn check_name(path: &Path) -> Result<()> {
+    let ending = ending_of(path);
+    if ["gif", "webp"].contains(&ending.as_str()) {
+        return Ok(());
     }
+    let problem = format!("no animation format is known by the name ending {ending:?}");
+    Err(Error::photo(path, problem, "let the name end in .gif or .webp"))
+}
+
+fn ending_of(path: &Path) -> String {
+    path.extension().unwrap_or_default().to_string_lossy().to_ascii_lowercase()
 }
 
 /// A rectangle of pixels: left, top, width, height.

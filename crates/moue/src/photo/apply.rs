@@ -404,6 +404,22 @@ mod tests {
     }
 
     #[test]
+    fn the_change_rises_with_the_strength() {
+        let photo = photo(180, 150, 3);
+        let mut painted = strong();
+        painted.painted = true;
+        for edit in [strong(), painted] {
+            let change = |tenths: u8| -> u64 {
+                let result = after(&photo, &square(), &edit, f32::from(tenths) / 10.0);
+                bytes(&photo).iter().zip(bytes(&result)).map(|(a, b)| u64::from(a.abs_diff(*b))).sum()
+            };
+            let changes: Vec<u64> = (0..=15).map(change).collect();
+            assert_eq!(changes[0], 0);
+            assert!(changes.is_sorted_by(|a, b| a < b), "{changes:?}");
+        }
+    }
+
+    #[test]
     fn outside_the_square_and_in_alpha_every_sample_stays() {
         for channels in 1..=4 {
             let (photo, square) = (photo(180, 150, channels), square());

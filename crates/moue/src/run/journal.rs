@@ -21,6 +21,8 @@ const LOCK: &str = "prepare.lock";
 pub(super) struct Settings {
     pub(super) moue: String,
     pub(super) size: u32,
+    /// The source, absolute.
+    pub(super) source: PathBuf,
 }
 
 /// A photo that is done.
@@ -99,7 +101,12 @@ impl Journal {
             Err(error) => return Err(Error::read(&path)(error)),
         };
         let mut lines = text.lines();
-        let same = lines.next().and_then(|line| serde_json::from_str(line).ok()).as_ref() == Some(&settings);
+        let before: Option<Settings> = lines.next().and_then(|line| serde_json::from_str(line).ok());
+        if let Some(before) = before.as_ref().filter(|before| before.source != settings.source) {
+            let problem = format!("it holds what was prepared from {}", before.source.display());
+            return Err(Error::data(folder, problem, "name another folder with --out"));
+        }
+        let same = before.as_ref() == Some(&settings);
         // A sudden death may have cut off a line.
         let entries = lines.filter(|_| same).filter_map(|line| serde_json::from_str::<Entry>(line).ok());
         let entries: Vec<Entry> = entries.collect();
@@ -199,7 +206,7 @@ mod tests {
     }
 
     fn settings(size: u32) -> Settings {
-        Settings { moue: "0".into(), size }
+        Settings { moue: "0".into(), size, source: "photos".into() }
     }
 
     #[test]

@@ -1,22 +1,30 @@
 //! Which files a translation reads, and what its results and a preparation's squares are called.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsStr;
 use std::fs;
 use std::path::{Component, Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 use crate::base::error::{Error, Result};
 use crate::base::image as images;
 
 /// The image files that the arguments name: files as they are, folders with all images in them and below, in order.
+/// Folders of `results` are passed over: they would be inputs of the next time.
 ///
 /// # Errors
 /// [`Error::Read`] for a path that is not there, [`Error::Data`] for a folder without any image.
-pub fn inputs(arguments: &[PathBuf]) -> Result<Vec<PathBuf>> {
+pub fn inputs(arguments: &[PathBuf], results: &[PathBuf]) -> Result<Vec<PathBuf>> {
     let mut files = Vec::new();
     for path in arguments {
         if fs::metadata(path).map_err(Error::read(path))?.is_dir() {
             let before = files.len();
-            images_below(path, &mut files)?;
+            // What is named itself is meant, even if results lie there already.
+            let own = path.canonicalize().ok();
+            let mut seen: BTreeSet<PathBuf> =
+                results.iter().filter_map(|folder| folder.canonicalize().ok()).collect();
+            seen.retain(|folder| Some(folder) != own.as_ref());
+            images_below(path, &mut seen, &mut files)?;
             if files.len() == before {
                 return Err(Error::data(path, "the folder holds no image", "name a folder of face images"));
             }
@@ -27,23 +35,57 @@ pub fn inputs(arguments: &[PathBuf]) -> Result<Vec<PathBuf>> {
     Ok(files)
 }
 
-/// The name of each input's results: its stem, or where stems repeat the path below the inputs' common folder.
-pub(super) fn result_names(inputs: &[PathBuf]) -> Vec<String> {
-    let stem = |path: &Path| path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-    let mut count: BTreeMap<String, usize> = BTreeMap::new();
-    for input in inputs {
-        *count.entry(stem(input)).or_default() += 1;
+/// `seen` are folders not to go into: a link to a folder above would lead round in a circle.
+fn images_below(folder: &Path, seen: &mut BTreeSet<PathBuf>, files: &mut Vec<PathBuf>) -> Result<()> {
+    if !seen.insert(folder.canonicalize().map_err(Error::read(folder))?) {
+        return Ok(());
     }
-    let common = common_folder(inputs);
-    let name = |input: &PathBuf| {
-        let stem = stem(input);
-        let folder = input.parent().and_then(|folder| folder.strip_prefix(&common).ok());
-        match folder {
-            Some(folder) if count[&stem] > 1 => folder.join(&stem).to_string_lossy().into_owned(),
-            _ => stem,
+    let entries = fs::read_dir(folder).map_err(Error::read(folder))?;
+    let mut paths = entries
+        .map(|entry| Ok(entry?.path()))
+        .collect::<std::io::Result<Vec<_>>>()
+        .map_err(Error::read(folder))?;
+    paths.sort_unstable();
+    for path in paths {
+        let hidden = path.file_name().is_some_and(|name| name.to_string_lossy().starts_with('.'));
+        if hidden {
+            continue;
         }
+        if path.is_dir() {
+            images_below(&path, seen, files)?;
+        } else if images::has_image_extension(&path) {
+            files.push(path);
+        }
+    }
+    Ok(())
+}
+
+/// The name of each input's results: its stem; where stems repeat the path below the inputs' common folder; where that
+/// repeats too, `a.jpg` beside `a.png`, the whole file name.
+pub(super) fn result_names(inputs: &[PathBuf]) -> Vec<String> {
+    let common = common_folder(inputs);
+    // No root and no `..`: a result lies below the folder of the results.
+    let folder = |path: &Path| -> PathBuf {
+        let folder = path.parent().unwrap_or(Path::new(""));
+        let below = folder.strip_prefix(&common).unwrap_or(folder);
+        below.components().filter(|part| matches!(part, Component::Normal(_))).collect()
     };
-    inputs.iter().map(name).collect()
+    let text = |name: Option<&OsStr>| name.unwrap_or_default().to_string_lossy().into_owned();
+    let in_folder = |path: &Path, name: String| folder(path).join(name).to_string_lossy().into_owned();
+    let mut names: Vec<String> = inputs.iter().map(|path| text(path.file_stem())).collect();
+    rename_repeated(&mut names, |n| in_folder(&inputs[n], text(inputs[n].file_stem())));
+    rename_repeated(&mut names, |n| in_folder(&inputs[n], text(inputs[n].file_name())));
+    names
+}
+
+fn rename_repeated(names: &mut [String], other: impl Fn(usize) -> String) {
+    let mut count: BTreeMap<String, usize> = BTreeMap::new();
+    names.iter().for_each(|name| *count.entry(name.clone()).or_default() += 1);
+    for (n, name) in names.iter_mut().enumerate() {
+        if count[name] > 1 {
+            *name = other(n);
+        }
+    }
 }
 
 /// What the photos of a source are called in tables, and the PNG files of their squares, one as long as the other: the
@@ -88,41 +130,35 @@ fn common_folder(inputs: &[PathBuf]) -> PathBuf {
     })
 }
 
-pub(super) fn refuse_overwriting(inputs: &[PathBuf], results: impl Iterator<Item = PathBuf>) -> Result<()> {
-    let inputs: BTreeSet<_> = inputs.iter().filter_map(|path| fs::canonicalize(path).ok()).collect();
-    let mut seen = BTreeSet::new();
-    for result in results {
-        let overwrites = fs::canonicalize(&result).is_ok_and(|path| inputs.contains(&path));
-        if overwrites || !seen.insert(result.clone()) {
+/// Sees to it that no result takes the place of an input or of another result.
+pub(super) struct Claims {
+    inputs: BTreeSet<PathBuf>,
+    claimed: Mutex<BTreeSet<PathBuf>>,
+}
+
+impl Claims {
+    pub(super) fn new(inputs: &[PathBuf]) -> Self {
+        let inputs = inputs.iter().filter_map(|path| fs::canonicalize(path).ok()).collect();
+        Self { inputs, claimed: Mutex::default() }
+    }
+
+    /// Claims a result's place.
+    ///
+    /// # Errors
+    /// [`Error::Config`] when an input or another result has it.
+    pub(super) fn claim(&self, result: &Path) -> Result<()> {
+        let overwrites = fs::canonicalize(result).is_ok_and(|path| self.inputs.contains(&path));
+        let place = std::path::absolute(result).unwrap_or_else(|_| result.to_path_buf());
+        let mut claimed = self.claimed.lock().unwrap_or_else(PoisonError::into_inner);
+        if overwrites || !claimed.insert(place) {
             let whom = if overwrites { "an input" } else { "another result" };
             return Err(Error::config(
                 format!("{} would overwrite {whom}", result.display()),
-                "name another folder with --out, and each input once",
+                "name other folders with --out and the like, and each input once",
             ));
         }
+        Ok(())
     }
-    Ok(())
-}
-
-fn images_below(folder: &Path, files: &mut Vec<PathBuf>) -> Result<()> {
-    let entries = fs::read_dir(folder).map_err(Error::read(folder))?;
-    let mut paths = entries
-        .map(|entry| Ok(entry?.path()))
-        .collect::<std::io::Result<Vec<_>>>()
-        .map_err(Error::read(folder))?;
-    paths.sort_unstable();
-    for path in paths {
-        let hidden = path.file_name().is_some_and(|name| name.to_string_lossy().starts_with('.'));
-        if hidden {
-            continue;
-        }
-        if path.is_dir() {
-            images_below(&path, files)?;
-        } else if images::has_image_extension(&path) {
-            files.push(path);
-        }
-    }
-    Ok(())
 }
 
 #[cfg(test)]
@@ -131,9 +167,12 @@ mod tests {
 
     #[test]
     fn equal_stems_keep_their_folders() {
-        let inputs = ["in/a/x.jpg", "in/b/x.jpg", "in/b/y.png"].map(PathBuf::from);
-        assert_eq!(result_names(&inputs), ["a/x", "b/x", "y"]);
-        assert_eq!(result_names(&["x.jpg".into()]), ["x"]);
+        let names = |inputs: &[&str]| result_names(&inputs.iter().map(PathBuf::from).collect::<Vec<_>>());
+        assert_eq!(names(&["in/a/x.jpg", "in/b/x.jpg", "in/b/y.png"]), ["a/x", "b/x", "y"]);
+        assert_eq!(names(&["x.jpg"]), ["x"]);
+        // Whatever the inputs, results stay below their folder.
+        assert_eq!(names(&["/abs/x.jpg", "in/x.jpg", "../up/x.jpg"]), ["abs/x", "in/x", "up/x"]);
+        assert_eq!(names(&["in/x.jpg", "in/x.png", "in/y.png"]), ["x.jpg", "x.png", "y"]);
     }
 
     #[test]
@@ -161,10 +200,25 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let input = folder.path().join("x.png");
         fs::write(&input, "").unwrap();
-        let error =
-            refuse_overwriting(std::slice::from_ref(&input), std::iter::once(input.clone())).unwrap_err();
-        assert!(error.hint().unwrap().contains("--out"));
-        let twice = [folder.path().join("y.png"), folder.path().join("y.png")];
-        assert!(refuse_overwriting(&[input], twice.into_iter()).is_err());
+        let claims = Claims::new(std::slice::from_ref(&input));
+        assert!(claims.claim(&input).unwrap_err().hint().unwrap().contains("--out"));
+        let (result, same) = (folder.path().join("y.png"), folder.path().join("./y.png"));
+        claims.claim(&result).unwrap();
+        assert!(claims.claim(&same).is_err());
+    }
+
+    #[test]
+    fn folders_of_results_and_circles_are_not_gone_into() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        for name in ["a.png", "out/a_happy.png", "below/b.png"] {
+            fs::create_dir_all(path(name).parent().unwrap()).unwrap();
+            fs::write(path(name), "").unwrap();
+        }
+        #[cfg(unix)]
+        std::os::unix::fs::symlink(folder.path(), path("below/circle")).unwrap();
+        let all = inputs(&[folder.path().into()], &[path("out")]).unwrap();
+        assert_eq!(all, [path("a.png"), path("below/b.png")]);
+        assert_eq!(inputs(&[path("out")], &[path("out")]).unwrap(), [path("out/a_happy.png")]);
     }
 }

@@ -97,7 +97,9 @@ pub fn prepare(job: &Job<'_>, finder: &Finder, done: &(dyn Fn(Step) + Sync)) -> 
     refuse_inside(job)?;
     let files: Vec<&Path> = job.listing.samples.iter().map(|sample| sample.file.as_path()).collect();
     let (sources, squares) = square_names(&job.listing.root, &files);
-    let settings = Settings { moue: env!("CARGO_PKG_VERSION").to_string(), size: job.size };
+    refuse_own_squares(job, &squares)?;
+    let source = std::path::absolute(&job.listing.path).unwrap_or_else(|_| job.listing.path.clone());
+    let settings = Settings { moue: env!("CARGO_PKG_VERSION").to_string(), size: job.size, source };
     let (journal, before) = Journal::open(job.folder, settings, job.disk)?;
     let work = Work { job, finder, sources: &sources, squares: &squares, before: &before };
     let journal = Mutex::new(journal);
@@ -332,6 +334,22 @@ fn refuse_inside(job: &Job<'_>) -> Result<()> {
         return Err(Error::data(job.folder, problem, "name a folder elsewhere with --out"));
     }
     Ok(())
+}
+
+/// A table of squares that lie in the folder itself would cut each out of itself, smaller each time.
+fn refuse_own_squares(job: &Job<'_>, squares: &[String]) -> Result<()> {
+    let places: BTreeSet<PathBuf> =
+        squares.iter().filter_map(|square| job.folder.join(square).canonicalize().ok()).collect();
+    let is_own =
+        |sample: &&crate::data::Sample| sample.file.canonicalize().is_ok_and(|file| places.contains(&file));
+    match job.listing.samples.iter().find(is_own) {
+        Some(sample) => Err(Error::data(
+            &sample.file,
+            "this photo would be overwritten by its own square",
+            "name a folder elsewhere with --out",
+        )),
+        None => Ok(()),
+    }
 }
 
 /// The path without links, as far as it exists.

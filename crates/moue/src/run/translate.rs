@@ -1,24 +1,26 @@
 //! Photos in, photos out.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use burn::tensor::{Device, Tensor};
 use image::RgbImage;
 use rayon::prelude::*;
 
 use super::model::Model;
-use super::outputs::{refuse_overwriting, result_names};
+use super::outputs::{Claims, result_names};
 use super::pictures::{animation, cell, edit_pictures, same_size};
 use crate::base::error::{Error, Result};
 use crate::base::expression::Expression;
 use crate::base::file::{Disk, create_folder, write_whole};
 use crate::base::image as images;
 use crate::photo::align::FaceSquare;
-use crate::photo::animation::write_animation;
+use crate::photo::animation::{check_name, write_animation};
 use crate::photo::apply::{Patch, SquareEdit};
 use crate::photo::file::Photo;
 use crate::photo::find::{Face, Finder};
+use crate::photo::pixels::Pixels;
 use crate::photo::write::{PhotoFormat, WriteOptions};
 
 /// Longer side of the copy of a photo that faces are looked for in, in pixels.
@@ -73,13 +75,16 @@ pub struct Job<'a> {
     pub batch_size: usize,
     /// Where files are created.
     pub disk: &'a dyn Disk,
+    /// Once true, it ends after the inputs at hand.
+    pub stop: &'a AtomicBool,
 }
 
 /// Translates every input to every target and tells `done` of each input that is finished, with its results' paths, or
 /// why there are none.
 ///
 /// # Errors
-/// [`Error::Config`] when a result would overwrite an input, before anything is read; [`Error::Write`], and what `done`
+/// Before anything is read, [`Error::Config`] when a result would overwrite an input, [`Error::Photo`] for a name whose
+/// format is unknown, [`Error::Data`] for a foreign table in the results' folder; then [`Error::Write`] and what `done`
 /// returns. What was written before stays.
 pub fn translate(
     model: &Model,
@@ -90,56 +95,82 @@ pub fn translate(
 ) -> Result<()> {
     let names = result_names(&job.inputs);
     check(job, &names)?;
+    let claims = Claims::new(&job.inputs);
     let side = model.card.method.image_size() as u32;
     // One input at a time for all expressions; several where one expression would leave the network idle.
     let together = (job.batch_size / job.targets.len().max(1)).clamp(1, rayon::current_num_threads().max(2));
     let (mut rows, mut manifest) = (Vec::new(), Vec::new());
     let numbered: Vec<(usize, &PathBuf)> = job.inputs.iter().enumerate().collect();
-    for inputs in numbered.chunks(together) {
-        let sitters: Vec<Result<Sitter>> =
-            inputs.par_iter().map(|(_, input)| Sitter::of(input, finder, job, side)).collect();
-        let crops = sitters.iter().flatten().flat_map(|sitter| &sitter.crops).collect::<Vec<_>>();
-        let mut edits = edits(model, &crops, job, device).into_iter();
-        let mut of_sitter = |sitter: Result<Sitter>| {
-            let sitter = sitter?;
-            let edits = edits.by_ref().take(sitter.crops.len()).collect::<Vec<_>>();
-            Ok((sitter, edits))
-        };
-        let edited: Vec<Result<(Sitter, Vec<Vec<SquareEdit>>)>> =
-            sitters.into_iter().map(&mut of_sitter).collect();
-        let finished: Vec<Result<Finished>> = edited
-            .into_par_iter()
-            .zip(inputs)
-            .map(|(edited, &(n, _))| {
-                let (sitter, edits) = edited?;
-                sitter.finish(&edits, job, &names[n])
-            })
-            .collect();
-        for (&(n, input), finished) in inputs.iter().zip(finished) {
-            let written = match finished {
-                Ok(finished) => {
-                    rows.extend(finished.rows);
-                    Ok(finished.written)
-                }
-                // A disk that is full for one input is full for all.
-                Err(error @ Error::Write { .. }) => return Err(error),
-                Err(error) => Err(error),
-            };
-            if let (Some(identities), Ok(written)) = (&job.identities, &written) {
-                let identity = identities.get(input).unwrap_or(&names[n]);
-                let rows = job.targets.iter().zip(written);
-                manifest.extend(rows.map(|(&target, path)| (path.clone(), input, identity.clone(), target)));
+    let mut all = || -> Result<()> {
+        for inputs in numbered.chunks(together) {
+            if job.stop.load(Ordering::Relaxed) {
+                break;
             }
-            done(input, written)?;
+            let sitters: Vec<Result<Sitter>> =
+                inputs.par_iter().map(|(_, input)| Sitter::of(input, finder, job, side)).collect();
+            let crops = sitters.iter().flatten().flat_map(|sitter| &sitter.crops).collect::<Vec<_>>();
+            let mut edits = edits(model, &crops, job, device).into_iter();
+            let of_sitter = |sitter: Result<Sitter>| {
+                let sitter = sitter?;
+                let edits = edits.by_ref().take(sitter.crops.len()).collect::<Vec<_>>();
+                Ok((sitter, edits))
+            };
+            let edited: Vec<Result<(Sitter, Vec<Vec<SquareEdit>>)>> =
+                sitters.into_iter().map(of_sitter).collect();
+            let finished: Vec<Result<Finished>> = edited
+                .into_par_iter()
+                .zip(inputs)
+                .map(|(edited, &(n, _))| {
+                    let (sitter, edits) = edited?;
+                    sitter.finish(&edits, job, &names[n], &claims)
+                })
+                .collect();
+            for (&(n, input), finished) in inputs.iter().zip(finished) {
+                let written = match finished {
+                    Ok(finished) => {
+                        rows.extend(finished.rows);
+                        Ok(finished.written)
+                    }
+                    Err(error) if ends_all(&error) => return Err(error),
+                    Err(error) => Err(error),
+                };
+                if let (Some(identities), Ok(written)) = (&job.identities, &written) {
+                    let identity = identities.get(input).unwrap_or(&names[n]);
+                    let rows = job.targets.iter().zip(written);
+                    manifest
+                        .extend(rows.map(|(&target, path)| (path.clone(), input, identity.clone(), target)));
+                }
+                done(input, written)?;
+            }
         }
-    }
+        Ok(())
+    };
+    let ended = all();
+    // What was done is in the table, whatever ended it.
     if let (Some(folder), false) = (&job.folder, manifest.is_empty()) {
         write_manifest(folder, &manifest, &model.name(), job)?;
     }
+    ended?;
     match &job.sheet {
-        Some(path) if !rows.is_empty() => images::write_png(job.disk, path, &images::sheet(&same_size(rows))),
+        Some(path) if !rows.is_empty() => write_sheet(path, images::sheet(&same_size(rows)), job),
         _ => Ok(()),
     }
+}
+
+/// A disk that is full or closed for one input is so for all; a name that is too long is that input's own.
+fn ends_all(error: &Error) -> bool {
+    use std::io::ErrorKind::{InvalidFilename, InvalidInput};
+    matches!(error, Error::Write { source, .. } if !matches!(source.kind(), InvalidFilename | InvalidInput))
+}
+
+/// A sheet in the format that its name asks for, PNG where it asks for none, marked as the results are.
+fn write_sheet(path: &Path, sheet: RgbImage, job: &Job<'_>) -> Result<()> {
+    let photo = Photo::from_pixels(Pixels::from(sheet));
+    photo.write(job.disk, path, photo.pixels(), sheet_format(path)?, &job.options)
+}
+
+fn sheet_format(path: &Path) -> Result<PhotoFormat> {
+    if path.extension().is_none() { Ok(PhotoFormat::Png) } else { PhotoFormat::from_path(path) }
 }
 
 /// The faces found in a photo, the largest first, in the coordinates of the upright photo.
@@ -157,10 +188,14 @@ fn check(job: &Job<'_>, names: &[String]) -> Result<()> {
         let problem = format!("{} cannot show {} inputs", path.display(), job.inputs.len());
         return Err(Error::config(problem, "name one input with --animate"));
     }
+    job.sheet.as_deref().map(sheet_format).transpose()?;
+    job.animation.as_deref().map(check_name).transpose()?;
+    let claims = Claims::new(&job.inputs);
     let results = job.folder.iter().flat_map(|folder| names.iter().flat_map(|name| job.paths(folder, name)));
     let others = [&job.sheet, &job.animation].into_iter().flatten().cloned();
     let manifest = job.identities.as_ref().and(job.folder.as_ref()).map(|folder| folder.join(MANIFEST));
-    refuse_overwriting(&job.inputs, results.chain(others).chain(manifest))?;
+    manifest.as_deref().map(earlier_rows).transpose()?;
+    results.chain(others).chain(manifest).try_for_each(|result| claims.claim(&result))?;
     let above = [&job.sheet, &job.animation].into_iter().flatten().filter_map(|path| path.parent());
     let folders = [&job.folder, &job.crops, &job.edits].into_iter().flatten().map(PathBuf::as_path);
     folders.chain(above).try_for_each(create_folder)
@@ -199,7 +234,7 @@ struct Sitter {
     squares: Vec<FaceSquare>,
     /// What the network sees of each.
     crops: Vec<RgbImage>,
-    /// The same in the size that people see.
+    /// The same in the size that people see, where they are to see them.
     cells: Vec<RgbImage>,
 }
 
@@ -213,8 +248,7 @@ impl Sitter {
     /// Reads a photo and finds the faces to change.
     fn of(input: &Path, finder: &Finder, job: &Job<'_>, side: u32) -> Result<Self> {
         let photo = Photo::read(input)?;
-        let whole = job.aligned || job.crops.is_some();
-        let (upright, scale) = photo.upright(if whole { u32::MAX } else { SEARCHED });
+        let (upright, scale) = photo.upright(if job.aligned { u32::MAX } else { SEARCHED });
         // In the coordinates of the upright copy.
         let squares: Vec<FaceSquare> = if job.aligned {
             vec![FaceSquare::middle_of(upright.dimensions())]
@@ -224,30 +258,50 @@ impl Sitter {
         };
         let crop = |side: u32| squares.iter().map(|square| square.crop(&upright, side)).collect::<Vec<_>>();
         let crops = crop(side);
-        let cells = crop(if job.aligned { upright.width().min(upright.height()) } else { CELL });
+        let seen = job.sheet.is_some() || job.crops.is_some();
+        let cell = if job.aligned { upright.width().min(upright.height()) } else { CELL };
+        let cells = if seen { crop(cell) } else { Vec::new() };
         let to_stored = |point: [f64; 2]| photo.stored_from_upright(point.map(|value| value * scale));
         let squares = squares.iter().map(|square| square.map(to_stored)).collect();
         Ok(Self { photo, squares, crops, cells })
     }
 
     /// Writes all that is wanted of an input; `edits` are those of its faces to all targets.
-    fn finish(&self, edits: &[Vec<SquareEdit>], job: &Job<'_>, name: &str) -> Result<Finished> {
-        let written = match &job.folder {
-            Some(folder) => self.write(edits, job, job.paths(folder, name))?,
-            None => Vec::new(),
+    fn finish(
+        &self,
+        edits: &[Vec<SquareEdit>],
+        job: &Job<'_>,
+        name: &str,
+        claims: &Claims,
+    ) -> Result<Finished> {
+        let several = self.squares.len() > 1;
+        let name_of = |face: usize| {
+            if several { format!("{name}_face{}", face + 1) } else { name.to_string() }
         };
-        for (face, (square, edits)) in self.cells.iter().zip(edits).enumerate() {
-            let name = if self.cells.len() > 1 { format!("{name}_{}", face + 1) } else { name.to_string() };
-            if let Some(folder) = &job.crops {
-                write_png(job, &folder.join(format!("{name}.png")), square)?;
+        let write_png = |path: PathBuf, image: &RgbImage| {
+            claims.claim(&path)?;
+            create_folder(path.parent().unwrap_or(Path::new("")))?;
+            images::write_png(job.disk, &path, image)
+        };
+        if let Some(folder) = &job.crops {
+            for (face, square) in self.cells.iter().enumerate() {
+                write_png(folder.join(format!("{}.png", name_of(face))), square)?;
             }
-            for (target, edit) in job.targets.iter().zip(edits) {
-                for (what, picture) in edit_pictures(edit, CELL).iter().filter(|_| job.edits.is_some()) {
-                    let folder = job.edits.as_deref().unwrap_or(Path::new(""));
-                    write_png(job, &folder.join(format!("{name}_{target}_{what}.png")), picture)?;
+        }
+        if let Some(folder) = &job.edits {
+            for (face, edits) in edits.iter().enumerate() {
+                for (target, edit) in job.targets.iter().zip(edits) {
+                    for (what, picture) in edit_pictures(edit, CELL) {
+                        let name = format!("{}_{target}_{what}.png", name_of(face));
+                        write_png(folder.join(name), &picture)?;
+                    }
                 }
             }
         }
+        let written = match &job.folder {
+            Some(folder) => self.write(edits, job, job.paths(folder, name), claims)?,
+            None => Vec::new(),
+        };
         if let Some(path) = &job.animation {
             let (frames, milliseconds) = animation(&self.photo, &self.squares, edits, job.strength);
             write_animation(job.disk, path, &frames, &milliseconds)?;
@@ -264,7 +318,13 @@ impl Sitter {
     }
 
     /// Writes the photo with each of the target expressions.
-    fn write(&self, edits: &[Vec<SquareEdit>], job: &Job<'_>, paths: Vec<PathBuf>) -> Result<Vec<PathBuf>> {
+    fn write(
+        &self,
+        edits: &[Vec<SquareEdit>],
+        job: &Job<'_>,
+        paths: Vec<PathBuf>,
+        claims: &Claims,
+    ) -> Result<Vec<PathBuf>> {
         let mut pixels = self.photo.pixels().clone();
         for (n, path) in paths.iter().enumerate() {
             let mut patches = Vec::new();
@@ -273,6 +333,7 @@ impl Sitter {
                 patch.swap(&mut pixels);
                 patches.push(patch);
             }
+            claims.claim(path)?;
             create_folder(path.parent().unwrap_or(Path::new("")))?;
             self.photo.write(job.disk, path, &pixels, job.format, &job.options)?;
             // Squares may overlap: what was changed last is restored first.
@@ -282,11 +343,6 @@ impl Sitter {
     }
 }
 
-fn write_png(job: &Job<'_>, path: &Path, image: &RgbImage) -> Result<()> {
-    create_folder(path.parent().unwrap_or(Path::new("")))?;
-    images::write_png(job.disk, path, image)
-}
-
 /// The faces that were asked for, of those found.
 fn chosen(input: &Path, faces: Vec<Face>, choice: FaceChoice, size: (u32, u32)) -> Result<Vec<Face>> {
     let found = faces.len();
@@ -294,16 +350,18 @@ fn chosen(input: &Path, faces: Vec<Face>, choice: FaceChoice, size: (u32, u32)) 
         return Err(Error::photo(
             input,
             "no face is found in it",
-            "use a photo that shows both eyes, at least 20 pixels apart, or --aligned for a face square",
+            "use a photo that shows both eyes, at least a dozen pixels apart, or --aligned for a face square",
         ));
     }
     let is_whole = |face: &Face| face.is_whole(size.0, size.1);
     let cut_off = || {
-        let hint = "use a photo that shows the whole face";
+        let hint = "use a photo that shows the whole face, or choose another face with --face";
         Error::photo(input, "the face's eyes or mouth lie outside the picture", hint)
     };
     match choice {
-        FaceChoice::Largest => faces.into_iter().find(is_whole).map(|face| vec![face]).ok_or_else(cut_off),
+        FaceChoice::Largest => {
+            faces.into_iter().next().filter(is_whole).map(|face| vec![face]).ok_or_else(cut_off)
+        }
         FaceChoice::All => {
             let whole: Vec<Face> = faces.into_iter().filter(is_whole).collect();
             if whole.is_empty() { Err(cut_off()) } else { Ok(whole) }
@@ -323,22 +381,49 @@ fn plural(count: usize) -> &'static str {
     if count == 1 { "" } else { "s" }
 }
 
-/// The table of the results, which makes their folder a data set.
+/// The columns of a table of results.
+const COLUMNS: [&str; 6] = ["file", "source", "identity", "expression", "model", "strength"];
+
+/// The rows of the table that earlier translations left in the folder.
+///
+/// # Errors
+/// [`Error::Data`] when the table there is another one, such as the labels of a data set.
+fn earlier_rows(path: &Path) -> Result<Vec<csv::StringRecord>> {
+    let Ok(text) = std::fs::read_to_string(path) else { return Ok(Vec::new()) };
+    let mut table = csv::Reader::from_reader(text.as_bytes());
+    let rows = match table.headers() {
+        Ok(headers) if headers.iter().eq(COLUMNS) => table.records().collect(),
+        _ => Ok(Vec::new()),
+    };
+    rows.ok().filter(|rows: &Vec<_>| !rows.is_empty() || text.trim().is_empty()).ok_or_else(|| {
+        let problem = "a table that translate did not write would be overwritten";
+        Error::data(path, problem, "name another folder with --out")
+    })
+}
+
+/// The table of the results, which makes their folder a data set. Rows of earlier results stay.
 fn write_manifest(
     folder: &Path,
     results: &[(PathBuf, &PathBuf, String, Expression)],
     model: &str,
     job: &Job<'_>,
 ) -> Result<()> {
-    let strength = job.strength.to_string();
-    write_whole(job.disk, &folder.join(MANIFEST), |output| {
-        let mut table = csv::Writer::from_writer(output);
-        table.write_record(["file", "source", "identity", "expression", "model", "strength"])?;
-        for (path, source, identity, expression) in results {
+    let (path, strength) = (folder.join(MANIFEST), job.strength.to_string());
+    let new: Vec<csv::StringRecord> = results
+        .iter()
+        .map(|(path, source, identity, expression)| {
             let file = path.strip_prefix(folder).unwrap_or(path).display().to_string();
             let source = source.display().to_string();
-            table.write_record([&file, &source, identity, expression.name(), model, &strength])?;
-        }
+            [&file, &source, identity, expression.name(), model, &strength].iter().collect()
+        })
+        .collect();
+    let files: BTreeSet<&str> = new.iter().filter_map(|row| row.get(0)).collect();
+    let mut rows = earlier_rows(&path)?;
+    rows.retain(|row| row.get(0).is_some_and(|file| !files.contains(file) && folder.join(file).exists()));
+    write_whole(job.disk, &path, |output| {
+        let mut table = csv::Writer::from_writer(output);
+        table.write_record(COLUMNS)?;
+        rows.iter().chain(&new).try_for_each(|row| table.write_record(row))?;
         table.flush()
     })
 }
