@@ -193,6 +193,10 @@ fn a_second_run_writes_nothing_and_other_settings_all() {
     let one = folder.path().join("one");
     fs::create_dir(&one).unwrap();
     fs::copy(photo, one.join("Rafd090_01_Caucasian_female_happy_frontal.jpg")).unwrap();
+    // Another source has no place where one was prepared.
+    fail(&command(&one, &out, "--quiet"), "it holds what was prepared from", "--out");
+    assert!(results(&out).len() > 2);
+    let out = folder.path().join("other");
     let square = out.join("Rafd090_01_Caucasian_female_happy_frontal.png");
     succeed(&command(&one, &out, "--quiet --size 32"));
     assert_eq!(image::read(&square).unwrap().dimensions(), (32, 32));
