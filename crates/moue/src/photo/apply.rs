@@ -12,11 +12,9 @@ use burn::tensor::Tensor;
 use rayon::prelude::*;
 
 use super::align::FaceSquare;
+use super::feather::Feather;
 use super::pixels::{Pixels, Samples};
 use crate::nn::edit::Edit;
-
-/// How far inside the square's border the edit has its full strength, in sides of the square.
-const FEATHER: f64 = 0.08;
 
 /// Values of an edit at one place: flow x and y in -1..1 coordinates, mask in 0..1, and three colours in -1..1 times the
 /// mask; for a painted edit the colours are the change in -2..2. The other two keep a place in one register.
@@ -117,57 +115,6 @@ fn taps(place: f64, size: usize) -> ([usize; 4], [f32; 4]) {
         (0.5 * t - 0.5) * t * t,
     ];
     (pixels, weights)
-}
-
-/// Where the edit fades out: by the distance to the part of the square's border that lies in the photo.
-struct Feather {
-    /// For u = 0, u = 1, v = 0, v = 1 the part in the photo, if any, by the other coordinate.
-    borders: [Option<[f64; 2]>; 4],
-}
-
-impl Feather {
-    fn of(square: &FaceSquare, width: u32, height: u32) -> Self {
-        let border = |n: usize| {
-            let at = (n % 2) as f64;
-            let end = |t: f64| if n < 2 { square.to_photo(at, t) } else { square.to_photo(t, at) };
-            inside(end(0.0), end(1.0), [f64::from(width), f64::from(height)])
-        };
-        Self { borders: [0, 1, 2, 3].map(border) }
-    }
-
-    /// 0 at the border, 1 well inside.
-    fn weight(&self, u: f64, v: f64) -> f32 {
-        let distance = |n: usize| {
-            let [begin, end] = self.borders[n]?;
-            let (across, along) = if n < 2 { (u, v) } else { (v, u) };
-            let beyond = (begin - along).max(along - end).max(0.0);
-            Some((across - (n % 2) as f64).hypot(beyond))
-        };
-        let nearest = (0..4).filter_map(distance).fold(f64::INFINITY, f64::min);
-        let t = (nearest / FEATHER).min(1.0);
-        (t * t * (3.0 - 2.0 * t)) as f32
-    }
-}
-
-/// The part of the way from a to b, in 0..1, that lies in a photo of this size and not along its very edge
-/// (Liang and Barsky 1984).
-fn inside(a: [f64; 2], b: [f64; 2], size: [f64; 2]) -> Option<[f64; 2]> {
-    const EDGE: f64 = 0.5;
-    let (mut begin, mut end) = (0.0f64, 1.0f64);
-    for axis in 0..2 {
-        let step = b[axis] - a[axis];
-        for (distance, step) in [(a[axis] - EDGE, step), (size[axis] - EDGE - a[axis], -step)] {
-            // Inside where distance + t step >= 0.
-            if step > 0.0 {
-                begin = begin.max(-distance / step);
-            } else if step < 0.0 {
-                end = end.min(-distance / step);
-            } else if distance < 0.0 {
-                return None;
-            }
-        }
-    }
-    (begin < end).then_some([begin, end])
 }
 
 /// The pixels about a face after an edit. [`Patch::swap`] puts them into the photo and takes the photo's own; a second
@@ -483,9 +430,6 @@ mod tests {
         assert_eq!(at(90, 49), 255, "eight pixels inside it has its full strength");
         let (before, border) = (bytes(&photo)[(90 * 200 + 40) * 3], at(40, 90));
         assert!(border.abs_diff(before) <= 2, "{before} -> {border}");
-        let feather = Feather::of(&square, 200, 200);
-        let weights: Vec<f32> = (0..=20).map(|n| feather.weight(0.005 * f64::from(n), 0.5)).collect();
-        assert!(weights.is_sorted() && weights[0] == 0.0 && weights[20] == 1.0, "{weights:?}");
     }
 
     #[test]

@@ -8,6 +8,7 @@ pub mod animation;
 pub mod apply;
 mod detect;
 mod exif;
+mod feather;
 pub mod file;
 pub mod find;
 mod iris;
