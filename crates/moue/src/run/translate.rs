@@ -165,8 +165,14 @@ fn ends_all(error: &Error) -> bool {
 
 /// A sheet in the format that its name asks for, PNG where it asks for none, marked as the results are.
 fn write_sheet(path: &Path, sheet: RgbImage, job: &Job<'_>) -> Result<()> {
+    create_folder_above(path)?;
     let photo = Photo::from_pixels(Pixels::from(sheet));
     photo.write(job.disk, path, photo.pixels(), sheet_format(path)?, &job.options)
+}
+
+/// Folders are made when there is something to put in: an input of no use leaves none behind.
+fn create_folder_above(path: &Path) -> Result<()> {
+    path.parent().map_or(Ok(()), create_folder)
 }
 
 fn sheet_format(path: &Path) -> Result<PhotoFormat> {
@@ -182,7 +188,7 @@ pub fn faces_of(path: &Path, finder: &Finder) -> Result<Vec<Face>> {
     Ok(finder.find(&upright).into_iter().map(|face| face.scaled(scale)).collect())
 }
 
-/// Refuses what would be lost, and makes the folders.
+/// Refuses what would be lost, before anything is read.
 fn check(job: &Job<'_>, names: &[String]) -> Result<()> {
     if let (Some(path), true) = (&job.animation, job.inputs.len() != 1) {
         let problem = format!("{} cannot show {} inputs", path.display(), job.inputs.len());
@@ -195,10 +201,7 @@ fn check(job: &Job<'_>, names: &[String]) -> Result<()> {
     let others = [&job.sheet, &job.animation].into_iter().flatten().cloned();
     let manifest = job.identities.as_ref().and(job.folder.as_ref()).map(|folder| folder.join(MANIFEST));
     manifest.as_deref().map(earlier_rows).transpose()?;
-    results.chain(others).chain(manifest).try_for_each(|result| claims.claim(&result))?;
-    let above = [&job.sheet, &job.animation].into_iter().flatten().filter_map(|path| path.parent());
-    let folders = [&job.folder, &job.crops, &job.edits].into_iter().flatten().map(PathBuf::as_path);
-    folders.chain(above).try_for_each(create_folder)
+    results.chain(others).chain(manifest).try_for_each(|result| claims.claim(&result))
 }
 
 impl Job<'_> {
@@ -280,7 +283,7 @@ impl Sitter {
         };
         let write_png = |path: PathBuf, image: &RgbImage| {
             claims.claim(&path)?;
-            create_folder(path.parent().unwrap_or(Path::new("")))?;
+            create_folder_above(&path)?;
             images::write_png(job.disk, &path, image)
         };
         if let Some(folder) = &job.crops {
@@ -304,6 +307,7 @@ impl Sitter {
         };
         if let Some(path) = &job.animation {
             let (frames, milliseconds) = animation(&self.photo, &self.squares, edits, job.strength);
+            create_folder_above(path)?;
             write_animation(job.disk, path, &frames, &milliseconds)?;
         }
         let row = |(square, edits): (&RgbImage, &Vec<SquareEdit>)| {
@@ -334,7 +338,7 @@ impl Sitter {
                 patches.push(patch);
             }
             claims.claim(path)?;
-            create_folder(path.parent().unwrap_or(Path::new("")))?;
+            create_folder_above(path)?;
             self.photo.write(job.disk, path, &pixels, job.format, &job.options)?;
             // Squares may overlap: what was changed last is restored first.
             patches.iter_mut().rev().for_each(|patch| patch.swap(&mut pixels));
