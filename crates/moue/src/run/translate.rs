@@ -96,36 +96,18 @@ pub fn translate(
     let names = result_names(&job.inputs);
     check(job, &names)?;
     let claims = Claims::new(&job.inputs);
-    let side = model.card.method.image_size() as u32;
     // One input at a time for all expressions; several where one expression would leave the network idle.
     let together = (job.batch_size / job.targets.len().max(1)).clamp(1, rayon::current_num_threads().max(2));
     let (mut rows, mut manifest) = (Vec::new(), Vec::new());
-    let numbered: Vec<(usize, &PathBuf)> = job.inputs.iter().enumerate().collect();
+    let inputs: Vec<Input<'_>> =
+        job.inputs.iter().zip(&names).map(|(path, name)| Input { path, name }).collect();
     let mut all = || -> Result<()> {
-        for inputs in numbered.chunks(together) {
+        for inputs in inputs.chunks(together) {
             if job.stop.load(Ordering::Relaxed) {
                 break;
             }
-            let sitters: Vec<Result<Sitter>> =
-                inputs.par_iter().map(|(_, input)| Sitter::of(input, finder, job, side)).collect();
-            let crops = sitters.iter().flatten().flat_map(|sitter| &sitter.crops).collect::<Vec<_>>();
-            let mut edits = edits(model, &crops, job, device).into_iter();
-            let of_sitter = |sitter: Result<Sitter>| {
-                let sitter = sitter?;
-                let edits = edits.by_ref().take(sitter.crops.len()).collect::<Vec<_>>();
-                Ok((sitter, edits))
-            };
-            let edited: Vec<Result<(Sitter, Vec<Vec<SquareEdit>>)>> =
-                sitters.into_iter().map(of_sitter).collect();
-            let finished: Vec<Result<Finished>> = edited
-                .into_par_iter()
-                .zip(inputs)
-                .map(|(edited, &(n, _))| {
-                    let (sitter, edits) = edited?;
-                    sitter.finish(&edits, job, &names[n], &claims)
-                })
-                .collect();
-            for (&(n, input), finished) in inputs.iter().zip(finished) {
+            let finished = finish_together(model, finder, inputs, job, device, &claims);
+            for (Input { path: input, name }, finished) in inputs.iter().zip(finished) {
                 let written = match finished {
                     Ok(finished) => {
                         rows.extend(finished.rows);
@@ -135,10 +117,10 @@ pub fn translate(
                     Err(error) => Err(error),
                 };
                 if let (Some(identities), Ok(written)) = (&job.identities, &written) {
-                    let identity = identities.get(input).unwrap_or(&names[n]);
+                    let identity = identities.get(*input).unwrap_or(name);
                     let rows = job.targets.iter().zip(written);
                     manifest
-                        .extend(rows.map(|(&target, path)| (path.clone(), input, identity.clone(), target)));
+                        .extend(rows.map(|(&target, path)| (path.clone(), *input, identity.clone(), target)));
                 }
                 done(input, written)?;
             }
@@ -155,6 +137,44 @@ pub fn translate(
         Some(path) if !rows.is_empty() => write_sheet(path, images::sheet(&same_size(rows)), job),
         _ => Ok(()),
     }
+}
+
+/// A file to translate, and what its results are called.
+struct Input<'a> {
+    path: &'a PathBuf,
+    name: &'a String,
+}
+
+/// A photo with the edits of its faces to all targets, face by face.
+type Edited = (Sitter, Vec<Vec<SquareEdit>>);
+
+/// Reads some inputs, sends all their faces through the network together, and writes what is wanted of each.
+fn finish_together(
+    model: &Model,
+    finder: &Finder,
+    inputs: &[Input<'_>],
+    job: &Job<'_>,
+    device: &Device,
+    claims: &Claims,
+) -> Vec<Result<Finished>> {
+    let side = model.card.method.image_size() as u32;
+    let sitters: Vec<Result<Sitter>> =
+        inputs.par_iter().map(|input| Sitter::of(input.path, finder, job, side)).collect();
+    let crops = sitters.iter().flatten().flat_map(|sitter| &sitter.crops).collect::<Vec<_>>();
+    let mut edits = edits(model, &crops, job, device).into_iter();
+    let edited: Vec<Result<Edited>> = sitters
+        .into_iter()
+        .map(|sitter| {
+            let sitter = sitter?;
+            let edits = edits.by_ref().take(sitter.crops.len()).collect();
+            Ok((sitter, edits))
+        })
+        .collect();
+    let finish = |(edited, input): (Result<Edited>, &Input<'_>)| {
+        let (sitter, edits) = edited?;
+        sitter.finish(&edits, job, input.name, claims)
+    };
+    edited.into_par_iter().zip(inputs).map(finish).collect()
 }
 
 /// A disk that is full or closed for one input is so for all; a name that is too long is that input's own.
