@@ -1,4 +1,5 @@
-"""Makes moue.safetensors, moue_unpaired.safetensors and grid_sample.safetensors: the method `moue` in PyTorch.
+"""Makes moue.safetensors, moue_refined.safetensors, moue_unpaired.safetensors and grid_sample.safetensors: the method
+`moue` in PyTorch.
 
 Not needed to build or to test. Run it in this folder with torch, numpy and safetensors installed:
 
@@ -58,6 +59,17 @@ CASES = {
         "+ lambda_adv g_adversarial + lambda_cls g_classification",
         "d_total": "d_real + d_fake + d_classification; real images: target_images with the target labels",
     },
+    "moue_refined": COMMON
+    | {
+        "attention": ["bottleneck"],
+        "detail_channels": 8,
+        "lambda_l1": 10,
+        "lambda_difference": 0.5,
+        "iterations": 1,
+        "order": STEP,
+        "g_total": "as moue",
+        "d_total": "as moue",
+    },
     "moue_unpaired": COMMON
     | {
         "lambda_rec": 10,
@@ -72,7 +84,7 @@ CASES = {
         "are x, then y, in -1..1 over the image; gradients of sum(y*r)"
     },
 }
-SEEDS = {"moue": 63, "moue_unpaired": 319, "grid_sample": 1}  # no kink near: see is_smooth
+SEEDS = {"moue": 63, "moue_refined": 58, "moue_unpaired": 319, "grid_sample": 1}  # no kink near: see is_smooth
 
 
 # Networks
@@ -108,21 +120,32 @@ class Residual(nn.Module):
 
 
 class Generator(nn.Module):
-    def __init__(self, c, residual_blocks):
+    def __init__(self, c, residual_blocks, attention, detail):
         super().__init__()
+        self.attention = attention
         self.stem = nn.Conv2d(3 + EXPRESSIONS, c, 7, 1, 3, bias=False)
         self.down1 = nn.Conv2d(c, 2 * c, 4, 2, 1, bias=False)
         self.down2 = nn.Conv2d(2 * c, 4 * c, 4, 2, 1, bias=False)
         self.res = nn.ModuleList(Residual(4 * c) for _ in range(residual_blocks))
         self.attention1 = SelfAttention(4 * c)
         self.up1 = nn.ConvTranspose2d(4 * c, 2 * c, 4, 2, 1, bias=False)
-        self.attention2 = SelfAttention(2 * c)
+        if "up1" in attention:
+            self.attention2 = SelfAttention(2 * c)
         self.up2 = nn.ConvTranspose2d(2 * c, c, 4, 2, 1, bias=False)
         self.head = nn.Conv2d(c, 6, 7, 1, 3)
         for name, channels in [("stem", c), ("down1", 2 * c), ("down2", 4 * c), ("up1", 2 * c), ("up2", c)]:
             setattr(self, f"{name}_norm", nn.InstanceNorm2d(channels, affine=True))
+        if detail:
+            self.detail = Refinement(c, detail)
 
     def forward(self, x, labels):
+        if not hasattr(self, "detail"):
+            return edit(x, self.head(self.features(x, labels)))
+        features = self.features(F.avg_pool2d(x, 2), labels)
+        coarse = F.interpolate(self.head(features), scale_factor=2, mode="bilinear", align_corners=False)
+        return edit(x, self.detail(x, coarse, features))
+
+    def features(self, x, labels):
         size = x.shape[-2:]
         planes = F.one_hot(labels, EXPRESSIONS).to(x.dtype)[:, :, None, None].expand(-1, -1, *size)
         y = torch.cat([x, planes], 1)
@@ -133,14 +156,36 @@ class Generator(nn.Module):
             y = block(y)
         y = self.attention1(y)
         y = F.relu(self.up1_norm(self.up1(y)))
-        y = self.attention2(y)
-        y = F.relu(self.up2_norm(self.up2(y)))
-        y = self.head(y)
-        flow = FLOW_RANGE * torch.tanh(y[:, 0:2])
-        colour = torch.tanh(y[:, 2:5])
-        mask = torch.sigmoid(y[:, 5:6])
-        result = (1 - mask) * sample(x, flow) + mask * colour
-        return {"flow": flow, "colour": colour, "mask": mask, "result": result}
+        if "up1" in self.attention:
+            y = self.attention2(y)
+        return F.relu(self.up2_norm(self.up2(y)))
+
+
+def edit(x, outputs):
+    flow = FLOW_RANGE * torch.tanh(outputs[:, 0:2])
+    colour = torch.tanh(outputs[:, 2:5])
+    mask = torch.sigmoid(outputs[:, 5:6])
+    result = (1 - mask) * sample(x, flow) + mask * colour
+    return {"flow": flow, "colour": colour, "mask": mask, "result": result}
+
+
+class Refinement(nn.Module):
+    """What an edit made at half the side lacks at the whole side."""
+
+    def __init__(self, c, channels):
+        super().__init__()
+        self.face = nn.Conv2d(12, channels, 3, 1, 1, bias=False)
+        self.features = nn.ConvTranspose2d(c, channels, 4, 2, 1, bias=False)
+        self.norm = nn.InstanceNorm2d(channels, affine=True)
+        self.res = nn.ModuleList(Residual(channels) for _ in range(2))
+        self.head = nn.Conv2d(channels, 6, 3, 1, 1)
+
+    def forward(self, x, coarse, features):
+        y = torch.cat([x, edit(x, coarse)["result"], coarse], 1)
+        y = F.relu(self.norm(self.face(y) + self.features(features)))
+        for block in self.res:
+            y = block(y)
+        return coarse + self.head(y)
 
 
 class Discriminator(nn.Module):
@@ -270,7 +315,8 @@ def discriminator_pass(discriminator, batch, fake):
 
 def networks(settings, dtype):
     image, c = settings["image"], settings["conv_dim"]
-    generator = Generator(c, settings["residual_blocks"]).to(dtype)
+    attention, detail = settings["attention"], settings.get("detail_channels")
+    generator = Generator(c, settings["residual_blocks"], attention, detail).to(dtype)
     discriminator = Discriminator(image, c, settings["d_layers"]).to(dtype)
     return generator, discriminator
 
@@ -345,12 +391,14 @@ def start(case, settings):
         generator.head.weight.normal_(0, 0.05)
         generator.head.bias.normal_(0, 0.1)
         generator.head.bias[5] -= 1
+        if "detail_channels" in settings:
+            generator.detail.head.weight.normal_(0, 0.03)
     for _ in range(15):
         discriminator.advance()
     before = {"G." + name: tensor for name, tensor in generator.state_dict().items()}
     before |= {"D." + name: tensor for name, tensor in discriminator.state_dict().items()}
     before["x"] = faces(4, settings["image"])
-    if case == "moue":
+    if case in ("moue", "moue_refined"):
         before["target_images"] = 0.8 * before["x"] + 0.2 * faces(4, settings["image"])
     before = {name: tensor.float() for name, tensor in before.items()}
     before["source"] = torch.tensor([5, 5, 0, 3])

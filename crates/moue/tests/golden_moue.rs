@@ -36,6 +36,11 @@ fn with_pairs() {
 }
 
 #[test]
+fn refined() {
+    case("moue_refined", true);
+}
+
+#[test]
 fn without_pairs() {
     case("moue_unpaired", false);
 }
@@ -143,6 +148,7 @@ fn config(golden: &Golden, paired: bool) -> (Config, Rates) {
         image_size: golden.setting("image"),
         channels: golden.setting("conv_dim"),
         residual_blocks: golden.setting("residual_blocks"),
+        detail_channels: golden.setting_if_any("detail_channels").unwrap_or(0),
         attention: golden.setting("attention"),
         discriminator_channels: golden.setting("conv_dim"),
         discriminator_layers: golden.setting("d_layers"),

@@ -1,35 +1,51 @@
-//! Faces as other cameras and other hands would have taken them: turned, moved, lit and tinted a little otherwise.
+//! Faces as other cameras and other hands would have taken them: turned, moved, lit and tinted a little otherwise, less
+//! sharp and with noise.
 
 use image::RgbImage;
 
 use crate::base::rng::Rng;
 
-/// Largest rotation either way, in radians: 4.6 degrees.
-const ROTATION: f32 = 0.08;
+/// Largest rotation either way, in radians: 6.9 degrees.
+const ROTATION: f32 = 0.12;
 /// Largest change of size, a factor.
-const SCALE: f32 = 0.08;
+const SCALE: f32 = 0.1;
 /// Largest shift along each axis, in sides of the image.
 const SHIFT: f32 = 0.03;
+/// Largest logarithm of how much brighter the light is at an edge than in the middle.
+const LIGHT: f32 = 0.4;
 /// Largest logarithm of the gamma.
-const GAMMA: f32 = 0.4;
+const GAMMA: f32 = 0.5;
 /// Largest change of contrast about mid-grey, a factor.
-const CONTRAST: f32 = 0.25;
+const CONTRAST: f32 = 0.3;
 /// Largest change of each colour, a factor.
-const COLOUR: f32 = 0.15;
+const COLOUR: f32 = 0.18;
+/// How many faces have lost their colour.
+const GREY: f32 = 0.05;
+/// How many faces are blurred, each more or less.
+const BLURRED: f32 = 0.4;
+/// Largest deviation of the noise on a source, of values in -1..1; half of the sources have none.
+const NOISE: f32 = 0.06;
 
 /// How many pixels an augmented image has along a pixel of what is made of it.
 pub(super) const OVERSAMPLING: u32 = 2;
 
-/// One way to take a face. Source and target of a pair are taken the same way.
+/// One way to take a face. Source and target of a pair are taken the same way, but for the noise: that of a target would
+/// be another one, which nobody can foresee.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Augmentation {
     mirrored: bool,
     rotation: f32,
     scale: f32,
     shift: [f32; 2],
+    /// Rightwards and downwards.
+    light: [f32; 2],
     gamma: f32,
     contrast: f32,
     colour: [f32; 3],
+    grey: bool,
+    /// How far each pixel is mixed with those about it, 0..1.
+    blur: f32,
+    noise: f32,
 }
 
 impl Augmentation {
@@ -40,9 +56,13 @@ impl Augmentation {
             rotation: within(ROTATION),
             scale: 1.0 + within(SCALE),
             shift: [within(SHIFT), within(SHIFT)],
+            light: [within(LIGHT), within(LIGHT)],
             gamma: within(GAMMA).exp(),
             contrast: 1.0 + within(CONTRAST),
             colour: [(); 3].map(|()| 1.0 + within(COLOUR)),
+            grey: rng.uniform() < GREY,
+            blur: if rng.uniform() < BLURRED { rng.uniform() } else { 0.0 },
+            noise: rng.between(-NOISE, NOISE).max(0.0),
         }
     }
 
@@ -65,8 +85,29 @@ impl Augmentation {
             }
         }
         for (plane, tones) in planes.chunks_exact_mut(side * side).zip(&tones) {
-            plane.iter_mut().for_each(|value| *value = tone(tones, *value));
+            for (pixel, value) in plane.iter_mut().enumerate() {
+                *value = tone(tones, *value * self.light_at(pixel % side, pixel / side, side));
+            }
+            if self.blur > 0.0 {
+                blur(plane, side, self.blur);
+            }
         }
+        if self.grey {
+            without_colour(planes);
+        }
+    }
+
+    /// Adds the noise to a face `[3, side, side]` that was taken so.
+    pub(super) fn add_noise(&self, face: &mut [f32], rng: &mut Rng) {
+        if self.noise > 0.0 {
+            face.iter_mut().for_each(|value| *value = (*value + self.noise * rng.normal()).clamp(-1.0, 1.0));
+        }
+    }
+
+    /// How much brighter it is at a pixel than in the middle, a factor.
+    fn light_at(&self, x: usize, y: usize, side: usize) -> f32 {
+        let from_middle = |at: usize| (2 * at + 1) as f32 / side as f32 - 1.0;
+        (self.light[0] * from_middle(x) + self.light[1] * from_middle(y)).exp()
     }
 
     /// Where in the image of `count` pixels a side a place of the result lies, from its first pixel's centre on.
@@ -93,8 +134,33 @@ impl Augmentation {
     }
 }
 
-/// The tone of a value of 0..255, between those of its neighbours.
+/// Mixes each pixel by `share` with the mean, weighted 1 2 1 along both axes, of the nine about it.
+fn blur(plane: &mut [f32], side: usize, share: f32) {
+    let mean = |values: &[f32], at: usize, step: usize, place: usize| {
+        let before = if place == 0 { values[at] } else { values[at - step] };
+        let after = if place + 1 == side { values[at] } else { values[at + step] };
+        (before + 2.0 * values[at] + after) / 4.0
+    };
+    let rows: Vec<f32> = (0..side * side).map(|at| mean(plane, at, 1, at % side)).collect();
+    for (at, value) in plane.iter_mut().enumerate() {
+        *value += share * (mean(&rows, at, side, at / side) - *value);
+    }
+}
+
+/// Gives the three planes of a face their mean, weighted as Rec. 601 has it.
+fn without_colour(planes: &mut [f32]) {
+    let size = planes.len() / 3;
+    for at in 0..size {
+        let grey = 0.299 * planes[at] + 0.587 * planes[size + at] + 0.114 * planes[2 * size + at];
+        for channel in 0..3 {
+            planes[channel * size + at] = grey;
+        }
+    }
+}
+
+/// The tone of a value from 0 on, between those of its neighbours; that of 255 for whatever is brighter.
 fn tone(tones: &[f32; 256], value: f32) -> f32 {
+    let value = value.min(255.0);
     let low = (value as usize).min(254);
     tones[low] + (tones[low + 1] - tones[low]) * (value - low as f32)
 }
@@ -128,9 +194,13 @@ mod tests {
         rotation: 0.0,
         scale: 1.0,
         shift: [0.0; 2],
+        light: [0.0; 2],
         gamma: 1.0,
         contrast: 1.0,
         colour: [1.0; 3],
+        grey: false,
+        blur: 0.0,
+        noise: 0.0,
     };
 
     fn ramp(side: u32) -> RgbImage {
@@ -173,6 +243,39 @@ mod tests {
         for (row, other) in plain.chunks_exact(16).zip(mirrored.chunks_exact(16)) {
             assert!(row.iter().rev().zip(other).all(|(a, b)| (a - b).abs() < 1e-5));
         }
+    }
+
+    #[test]
+    fn light_from_a_side_is_brighter_there() {
+        let plain = taken(NOTHING);
+        let lit = taken(Augmentation { light: [0.3, 0.0], ..NOTHING });
+        // Blue is 100 everywhere: its place tells the light alone.
+        for x in 0..16 {
+            let ratio = (lit[512 + x] + 1.0) / (plain[512 + x] + 1.0);
+            let expected = (0.3 * ((2 * x + 1) as f32 / 16.0 - 1.0)).exp();
+            assert!((ratio - expected).abs() < 1e-3, "{x}: {ratio}, not {expected}");
+        }
+    }
+
+    #[test]
+    fn blur_keeps_a_ramp_and_takes_a_peak_down() {
+        let (plain, blurred) = (taken(NOTHING), taken(Augmentation { blur: 1.0, ..NOTHING }));
+        let inside = (1..15).flat_map(|y| (1..15).map(move |x| 16 * y + x));
+        assert!(inside.into_iter().all(|at| (plain[at] - blurred[at]).abs() < 1e-5));
+        let mut peak = vec![0.0; 9];
+        peak[4] = 16.0;
+        blur(&mut peak, 3, 1.0);
+        assert_eq!(peak, [1.0, 2.0, 1.0, 2.0, 4.0, 2.0, 1.0, 2.0, 1.0]);
+    }
+
+    #[test]
+    fn noise_has_the_deviation_that_was_drawn() {
+        let mut face = vec![0.0; 3 * 64 * 64];
+        Augmentation { noise: 0.05, ..NOTHING }.add_noise(&mut face, &mut Rng::stream(1, "noise", 0));
+        let deviation = (face.iter().map(|v| v * v).sum::<f32>() / face.len() as f32).sqrt();
+        assert!((deviation - 0.05).abs() < 0.002, "{deviation}");
+        let grey = taken(Augmentation { grey: true, ..NOTHING });
+        assert_eq!(grey[..256], grey[512..]);
     }
 
     #[test]

@@ -243,10 +243,15 @@ impl Maker {
     ) -> Result<()> {
         let side = self.config.side as usize;
         let augmentation = self.config.augment.then(|| Augmentation::draw(mirrored, rng));
-        for (&index, batch) in indices.iter().zip(batches) {
+        for (number, (&index, batch)) in indices.iter().zip(batches).enumerate() {
             let (image, start) = (self.image(index)?, batch.len());
             match &augmentation {
-                Some(augmentation) => augmentation.append(&image, side, batch),
+                Some(augmentation) => {
+                    augmentation.append(&image, side, batch);
+                    if number == 0 {
+                        augmentation.add_noise(&mut batch[start..], rng);
+                    }
+                }
                 None => {
                     append_values(&image, batch);
                     if mirrored {
@@ -359,8 +364,11 @@ mod tests {
                 for ((image, target), (&sample, &shown)) in
                     pairs.zip(batch.samples.iter().zip(&batch.targets))
                 {
-                    // A fixture's red says which it is, green and blue are the same in all: so are they here.
-                    assert_eq!(image[256..], target[256..]);
+                    // A fixture's red says which it is, green and blue are the same in all: so are they here, but
+                    // for a source's noise.
+                    let limit = if augment { 0.4 } else { 0.0 };
+                    let alike = |(a, b): (&f32, &f32)| (a - b).abs() <= limit;
+                    assert!(image[256..].iter().zip(&target[256..]).all(alike));
                     if !augment {
                         assert_eq!(image == target, samples[sample].expression == shown);
                     }

@@ -50,11 +50,17 @@ impl Pairs {
         (!people.is_empty()).then_some(Self { people, raised_left })
     }
 
-    /// Draws a pair: anybody, from neutral half of the time, to any expression that the person shows.
+    /// Draws a pair: anybody, from neutral half of the time and from a smile a quarter of the time, for these are what
+    /// people bring, to any expression that the person shows.
     pub fn draw(&self, rng: &mut Rng) -> Pair {
         let faces = &self.people[rng.below(self.people.len())];
-        let neutral = !faces[Expression::Neutral.index()].is_empty() && rng.coin();
-        let source = if neutral { Expression::Neutral.index() } else { choose(faces, |_| 1, rng) };
+        let common = match rng.below(4) {
+            0 | 1 => Some(Expression::Neutral.index()),
+            2 => Some(Expression::Happy.index()),
+            _ => None,
+        };
+        let common = common.filter(|&shown| !faces[shown].is_empty());
+        let source = common.unwrap_or_else(|| choose(faces, |_| 1, rng));
         let target = choose(faces, weight, rng);
         let [source, target] = [source, target].map(|shown| faces[shown][rng.below(faces[shown].len())]);
         // Contempt is one-sided: shown now on this and now on that side, a network learns their mean, which is none.
@@ -110,7 +116,7 @@ mod tests {
         samples.push(face("alone", "left", Expression::Happy));
         let pairs = Pairs::of(&samples).unwrap();
         let mut rng = Rng::stream(1, "pairs", 0);
-        let (mut neutral, mut targets) = (0, [0; Expression::COUNT]);
+        let (mut sources, mut targets) = ([0; Expression::COUNT], [0; Expression::COUNT]);
         for _ in 0..9_000 {
             let Pair { source, target, mirrored } = pairs.draw(&mut rng);
             let (source, target) = (&samples[source], &samples[target]);
@@ -118,14 +124,20 @@ mod tests {
             assert_ne!(source.identity.as_deref(), Some("alone"));
             let contempt = [source, target].iter().any(|s| s.expression == Expression::Contemptuous);
             assert_eq!(mirrored, contempt.then_some(true));
-            neutral += usize::from(source.expression == Expression::Neutral);
+            sources[source.expression.index()] += 1;
             targets[target.expression.index()] += 1;
         }
-        // Half of the sources and an eighth of the other half; two tenths and one tenth of the targets.
-        assert!((neutral as f64 / 9_000.0 - 0.5625).abs() < 0.02, "{neutral}");
-        for (expression, count) in Expression::ALL.into_iter().zip(targets) {
-            let expected = weight(expression) as f64 / 10.0;
-            assert!((f64::from(count) / 9_000.0 - expected).abs() < 0.02, "{expression}: {count}");
+        // An eighth of a quarter for each source, and what is drawn besides; two tenths and one tenth of the targets.
+        let share = |expression| match expression {
+            Expression::Neutral => 0.5 + 0.25 / 8.0,
+            Expression::Happy => 0.25 + 0.25 / 8.0,
+            _ => 0.25 / 8.0,
+        };
+        for expression in Expression::ALL {
+            let close = |count: i32, expected: f64| (f64::from(count) / 9_000.0 - expected).abs() < 0.02;
+            let [source, target] = [sources, targets].map(|counts| counts[expression.index()]);
+            assert!(close(source, share(expression)), "{expression}: {source}");
+            assert!(close(target, weight(expression) as f64 / 10.0), "{expression}: {target}");
         }
     }
 

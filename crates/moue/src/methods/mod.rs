@@ -189,18 +189,23 @@ impl MethodConfig {
         Ok(())
     }
 
-    /// A generator halves the image twice and doubles it again.
+    /// A generator halves the image twice, or three times before a refinement, and doubles it again.
     fn check_generator(&self) -> Result<()> {
-        let (size, channels) = match self {
-            Self::Moue(config) => (config.image_size, config.channels),
-            Self::Sasn(config) => (config.image_size, config.channels),
-            Self::Stargan(config) => (config.image_size, config.channels),
+        let (size, channels, step) = match self {
+            Self::Moue(config) => {
+                (config.image_size, config.channels, if config.detail_channels == 0 { 4 } else { 8 })
+            }
+            Self::Sasn(config) => (config.image_size, config.channels, 4),
+            Self::Stargan(config) => (config.image_size, config.channels, 4),
         };
-        if size % 4 != 0 || !(8..=4096).contains(&size) {
+        if size % step != 0 || !(2 * step..=4096).contains(&size) {
             return Err(Error::config(
                 format!("images of {size} px cannot be made"),
-                "take a multiple of 4 from 8 to 4096, such as 64 or 128",
+                format!("take a multiple of {step} from {} to 4096, such as 64 or 128", 2 * step),
             ));
+        }
+        if let Self::Moue(moue::Config { detail_channels: 4097.., .. }) = self {
+            check_channels("method.detail_channels", 0)?;
         }
         check_channels("method.channels", channels)
     }

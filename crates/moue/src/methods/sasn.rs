@@ -198,11 +198,11 @@ impl Generator {
 
     /// `[b, 3, s, s]` in -1..1 and a target for each face -> `[b, 3, s, s]` in -1..1. Shapes are for C = 64, s = 128.
     pub fn forward(&self, x: Tensor<4>, targets: &[Expression]) -> Tensor<4> {
-        self.outputs(x, targets).tanh() // 3 @ 128
+        self.head.forward(self.features(x, targets)).tanh() // 3 @ 128
     }
 
-    /// [`Self::forward`] before the hyperbolic tangent.
-    pub fn outputs(&self, x: Tensor<4>, targets: &[Expression]) -> Tensor<4> {
+    /// What the head sees: C channels at the size of the image.
+    pub fn features(&self, x: Tensor<4>, targets: &[Expression]) -> Tensor<4> {
         let x = with_label_planes(x, targets); // 11 @ 128
         let x = self.stem_norm.forward_relu(self.stem.forward(x)); // 64 @ 128
         let x = self.down_norms[0].forward_relu(self.downs[0].forward(x)); // 128 @ 64
@@ -213,8 +213,7 @@ impl Generator {
         let x = self.attend(Place::Bottleneck, x);
         let x = self.up_norms[0].forward_relu(self.ups[0].forward(x)); // 128 @ 64
         let x = self.attend(Place::Up1, x);
-        let x = self.up_norms[1].forward_relu(self.ups[1].forward(x)); // 64 @ 128
-        self.head.forward(x)
+        self.up_norms[1].forward_relu(self.ups[1].forward(x)) // 64 @ 128
     }
 
     /// Gamma of each attention module, in forward order.

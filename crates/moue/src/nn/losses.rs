@@ -4,6 +4,7 @@ use burn::tensor::Tensor;
 use burn::tensor::activation::{log_sigmoid, log_softmax, relu};
 use serde::{Deserialize, Serialize};
 
+use super::resize::halved;
 use crate::base::expression::{Expression, one_hot};
 
 /// How the discriminator's real-or-fake logit `a` is judged. What is returned is minimised by its player.
@@ -76,10 +77,7 @@ pub fn weighted_mean_absolute(difference: Tensor<4>, weights: Tensor<4>) -> Tens
 
 /// The mean absolute value of `difference` `[b, c, h, w]` at half its resolution: of the means of 2 x 2 pixels.
 pub fn mean_absolute_at_half_size(difference: Tensor<4>) -> Tensor<1> {
-    let [batch, channels, height, width] = difference.dims();
-    let rows = difference.reshape([batch * channels * height / 2, 2, width / 2, 2]);
-    let means = rows.mean_dim(3).mean_dim(1);
-    means.reshape([batch, channels * height / 2 * (width / 2)]).abs().mean_dim(1).mean()
+    halved(difference).abs().flatten::<2>(1, 3).mean_dim(1).mean()
 }
 
 /// The differences of neighbours along the rows and down the columns of `[b, c, h, w]`.

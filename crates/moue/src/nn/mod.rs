@@ -10,5 +10,6 @@ pub mod module;
 pub mod passes;
 pub mod player;
 pub mod residual;
+pub mod resize;
 pub mod self_attention;
 pub mod spectral_norm;

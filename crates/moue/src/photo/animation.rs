@@ -7,7 +7,7 @@ use color_quant::NeuQuant;
 use image::{Rgb, RgbImage};
 use rayon::prelude::*;
 
-use super::webp;
+use super::{webp, xmp};
 use crate::base::error::{Error, Result};
 use crate::base::file::{Disk, write_whole};
 
@@ -19,7 +19,8 @@ pub const LONGEST_SIDE: u32 = 16_384;
 ///
 /// A GIF has one palette of 256 colours for all frames, so that still parts stay still, and a mild ordered dither; its
 /// times are rounded to hundredths of a second, at least two of them, because browsers slow down faster ones. A WebP is
-/// exact. Only what changes from frame to frame is stored.
+/// exact. Only what changes from frame to frame is stored. `mark`, a model's name, says in the file's XMP packet that the
+/// model made a part of it; `None` leaves the packet out.
 ///
 /// # Errors
 /// [`Error::Photo`] when the name ends otherwise, there is no frame or no time, frames differ in size, or a side is
@@ -29,6 +30,7 @@ pub fn write_animation(
     path: &Path,
     frames: &[RgbImage],
     milliseconds: &[u32],
+    mark: Option<&str>,
 ) -> Result<()> {
     check_name(path)?;
     let is_gif = ending_of(path) == "gif";
@@ -43,9 +45,10 @@ pub fn write_animation(
         return fail("an animation has 1 to 16,384 pixels a side", "reduce its frames first");
     }
     let times: Vec<u32> = milliseconds.iter().copied().cycle().take(frames.len()).collect();
+    let packet = mark.map(|model| xmp::marked(None, model));
     write_whole(disk, path, |output| match is_gif {
-        true => write_gif(output, frames, &times),
-        false => write_webp(output, frames, &times),
+        true => write_gif(output, frames, &times, packet.as_deref()),
+        false => write_webp(output, frames, &times, packet.as_deref()),
     })
 }
 
@@ -109,7 +112,12 @@ fn parts(frames: &[impl AsRef<[u8]> + Sync], (width, height): (u32, u32), channe
 // WebP
 
 /// The container by hand (RFC 9649, section 2.7), around the bitstreams of the encoder, which knows single images only.
-fn write_webp(output: &mut dyn Write, frames: &[RgbImage], times: &[u32]) -> io::Result<()> {
+fn write_webp(
+    output: &mut dyn Write,
+    frames: &[RgbImage],
+    times: &[u32],
+    packet: Option<&[u8]>,
+) -> io::Result<()> {
     let (width, height) = frames[0].dimensions();
     let raw: Vec<&[u8]> = frames.iter().map(|frame| frame.as_raw().as_slice()).collect();
     let parts = parts(&raw, (width, height), 3);
@@ -121,12 +129,16 @@ fn write_webp(output: &mut dyn Write, frames: &[RgbImage], times: &[u32]) -> io:
 
     let padded = |length: usize| length.next_multiple_of(2);
     let frame_length = |stream: &Vec<u8>| 16 + 8 + padded(stream.len());
-    let length: usize = 4 + (8 + 10) + (8 + 6) + streams.iter().map(|s| 8 + frame_length(s)).sum::<usize>();
+    let packet_length = packet.map_or(0, |packet| 8 + padded(packet.len()));
+    let frames_length: usize = streams.iter().map(|stream| 8 + frame_length(stream)).sum();
+    let length = 4 + (8 + 10) + (8 + 6) + frames_length + packet_length;
     output.write_all(b"RIFF")?;
     output.write_all(&u32::try_from(length).map_err(io::Error::other)?.to_le_bytes())?;
     output.write_all(b"WEBP")?;
     const ANIMATED: u8 = 2;
-    webp::write_chunk(output, b"VP8X", &[&[ANIMATED, 0, 0, 0], &three(width - 1), &three(height - 1)])?;
+    const HAS_XMP: u8 = 4;
+    let flags = ANIMATED | if packet.is_some() { HAS_XMP } else { 0 };
+    webp::write_chunk(output, b"VP8X", &[&[flags, 0, 0, 0], &three(width - 1), &three(height - 1)])?;
     // A white background, which no frame leaves uncovered, and no end.
     webp::write_chunk(output, b"ANIM", &[&[255; 4], &[0; 2]])?;
     for ((stream, [left, top, part_width, part_height]), time) in streams.iter().zip(parts).zip(times) {
@@ -141,7 +153,7 @@ fn write_webp(output: &mut dyn Write, frames: &[RgbImage], times: &[u32]) -> io:
         header.extend((stream.len() as u32).to_le_bytes());
         webp::write_chunk(output, b"ANMF", &[&header, stream, &[0][..stream.len() % 2]])?;
     }
-    Ok(())
+    packet.map_or(Ok(()), |packet| webp::write_chunk(output, b"XMP ", &[packet]))
 }
 
 /// A number of 24 bits.
@@ -152,7 +164,12 @@ fn three(number: u32) -> [u8; 3] {
 
 // GIF
 
-fn write_gif(output: &mut dyn Write, frames: &[RgbImage], times: &[u32]) -> io::Result<()> {
+fn write_gif(
+    output: &mut dyn Write,
+    frames: &[RgbImage],
+    times: &[u32],
+    packet: Option<&[u8]>,
+) -> io::Result<()> {
     let (width, height) = frames[0].dimensions();
     let palette = Palette::of(frames);
     let indices: Vec<Vec<u8>> = frames.par_iter().map(|frame| palette.indices(frame)).collect();
@@ -178,7 +195,20 @@ fn write_gif(output: &mut dyn Write, frames: &[RgbImage], times: &[u32]) -> io::
     let mut encoder =
         gif::Encoder::new(output, width as u16, height as u16, &palette.colours).map_err(gif_error)?;
     encoder.set_repeat(gif::Repeat::Infinite).map_err(gif_error)?;
+    if let Some(packet) = packet {
+        write_gif_packet(encoder.get_mut(), packet)?;
+    }
     encoded.iter().try_for_each(|frame| encoder.write_lzw_pre_encoded_frame(frame)).map_err(gif_error)
+}
+
+/// An application extension (XMP Specification Part 3, 1.1.2). The packet stands as it is, not in blocks: who reads it
+/// as blocks takes each of its bytes for a length, and falls from anywhere into the 258 bytes after it, which lead to
+/// the end.
+fn write_gif_packet(output: &mut dyn Write, packet: &[u8]) -> io::Result<()> {
+    output.write_all(b"\x21\xFF\x0BXMP DataXMP")?;
+    output.write_all(packet)?;
+    let trailer: Vec<u8> = std::iter::once(1).chain((0..=255).rev()).chain([0]).collect();
+    output.write_all(&trailer)
 }
 
 fn gif_error(error: gif::EncodingError) -> io::Error {
@@ -287,9 +317,11 @@ mod tests {
         let path = folder.path().join("a.webp");
         let mut frames = frames();
         frames.push(frames[4].clone()); // nothing changes
-        write_animation(&FileSystem, &path, &frames, &[500, 40]).unwrap();
+        write_animation(&FileSystem, &path, &frames, &[500, 40], Some("a model")).unwrap();
         let bytes = fs::read(&path).unwrap();
         assert_eq!(u32::from_le_bytes(bytes[4..8].try_into().unwrap()) as usize, bytes.len() - 8);
+        let packet = image_webp::WebPDecoder::new(Cursor::new(&bytes)).unwrap().xmp_metadata().unwrap();
+        assert_eq!(packet, Some(xmp::marked(None, "a model")));
         let decoder = WebPDecoder::new(Cursor::new(&bytes)).unwrap();
         assert!(decoder.has_animation());
         assert!(matches!(decoder.loop_count(), image::metadata::LoopCount::Infinite));
@@ -307,7 +339,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.GIF");
         let frames = frames();
-        write_animation(&FileSystem, &path, &frames, &[33]).unwrap();
+        write_animation(&FileSystem, &path, &frames, &[33], Some("a model")).unwrap();
         let bytes = fs::read(&path).unwrap();
         let mut options = gif::DecodeOptions::new();
         options.set_color_output(gif::ColorOutput::RGBA);
@@ -331,6 +363,7 @@ mod tests {
             count += 1;
         }
         assert_eq!((count, time), (5, 17), "165 ms");
+        assert_eq!(decoder.xmp_metadata(), Some(xmp::marked(None, "a model").as_slice()));
         assert_eq!(decoder.repeat(), gif::Repeat::Infinite);
     }
 
@@ -344,7 +377,7 @@ mod tests {
     #[test]
     fn what_cannot_be_is_refused_with_a_remedy() {
         let write = |name: &str, frames: &[RgbImage], times: &[u32]| {
-            write_animation(&FileSystem, Path::new(name), frames, times).unwrap_err().to_string()
+            write_animation(&FileSystem, Path::new(name), frames, times, None).unwrap_err().to_string()
         };
         let one = [RgbImage::new(2, 2)];
         assert!(write("a.mp4", &one, &[9]).contains("mp4"));
@@ -359,7 +392,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         for name in ["a.gif", "a.webp"] {
             let path = folder.path().join(name);
-            write_animation(&FileSystem, &path, &[RgbImage::new(1, 1), RgbImage::new(1, 1)], &[9]).unwrap();
+            write_animation(&FileSystem, &path, &[RgbImage::new(1, 1), RgbImage::new(1, 1)], &[9], None)
+                .unwrap();
             assert_eq!(image::image_dimensions(&path).unwrap_or((1, 1)), (1, 1));
         }
     }

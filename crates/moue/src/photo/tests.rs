@@ -253,7 +253,7 @@ fn what_is_no_photo_is_refused_with_a_remedy() {
 fn crate_animation() -> Vec<u8> {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("a.webp");
-    super::animation::write_animation(&FileSystem, &path, &[RgbImage::new(4, 4)], &[50]).unwrap();
+    super::animation::write_animation(&FileSystem, &path, &[RgbImage::new(4, 4)], &[50], None).unwrap();
     fs::read(path).unwrap()
 }
 
@@ -401,7 +401,7 @@ fn a_full_disk_leaves_the_old_file_and_no_other() {
         let path = folder.path().join(name);
         for limit in [0, 1, 40, 100] {
             let disk = Small(limit.into());
-            let error = super::animation::write_animation(&disk, &path, &frames, &[20]).unwrap_err();
+            let error = super::animation::write_animation(&disk, &path, &frames, &[20], None).unwrap_err();
             assert!(error.hint().is_some_and(|hint| hint.contains("free some space")), "{name} {limit}");
             assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
         }

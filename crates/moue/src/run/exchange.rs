@@ -1,6 +1,6 @@
 //! Weights in files: safetensors written and read, public PyTorch checkpoints read.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io::Write;
 use std::path::Path;
 
@@ -44,6 +44,15 @@ impl Tensors {
             values.insert(name.to_string(), (shape, data));
         });
         Self { values, metadata }
+    }
+
+    /// Takes from `module` the tensors of those of its parts (named by what stands before the first dot) of which
+    /// there are none here.
+    pub fn take_absent_parts(&mut self, module: &mut dyn Module) {
+        let part = |name: &str| name.split('.').next().unwrap_or_default().to_string();
+        let known: BTreeSet<String> = self.values.keys().map(|name| part(name)).collect();
+        let own = Self::of(module, String::new()).values;
+        self.values.extend(own.into_iter().filter(|(name, _)| !known.contains(&part(name))));
     }
 
     /// Writes a safetensors file. The same tensors give the same bytes.

@@ -137,15 +137,18 @@ impl Start {
 
     /// Gives the generator and its moving average the weights of a run, a checkpoint or a model file. They may have
     /// learned images of another size: a generator is convolutional, and growing is how a large one is trained fast.
+    /// A part that they have nothing of starts anew.
     ///
     /// # Errors
     /// [`Error::Weights`] when they are of another network, [`Error::Read`].
     pub fn generator_from(&mut self, path: &Path, device: &Device) -> Result<()> {
         let mut model = Model::open(path, None, device)?;
-        let tensors = Tensors::of(&mut *model.translator, String::new());
+        let learned = Tensors::of(&mut *model.translator, String::new());
         for (name, player) in self.game.players() {
             for (part, module) in player.parts() {
                 if name == "generator" && part != "optimiser" {
+                    let mut tensors = learned.clone();
+                    tensors.take_absent_parts(module);
                     tensors.load(module, path, &[])?;
                 }
             }

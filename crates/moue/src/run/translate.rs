@@ -328,7 +328,7 @@ impl Sitter {
         if let Some(path) = &job.animation {
             let (frames, milliseconds) = animation(&self.photo, &self.squares, edits, job.strength);
             create_folder_above(path)?;
-            write_animation(job.disk, path, &frames, &milliseconds)?;
+            write_animation(job.disk, path, &frames, &milliseconds, job.options.mark.as_deref())?;
         }
         let row = |(square, edits): (&RgbImage, &Vec<SquareEdit>)| {
             let results = edits.iter().map(|edit| cell(square, edit, job.strength));

@@ -1,0 +1,228 @@
+//! Who is asked to show what, and what the results are held against. It is spelled out in every output: a score without
+//! its protocol compares with nothing.
+
+use std::collections::BTreeMap;
+
+use moue::base::error::{Error, Result};
+use moue::base::expression::Expression;
+use moue::base::rng::Rng;
+use moue::data::{Dataset, Part, Sample, Split};
+use serde::{Deserialize, Serialize};
+
+/// Which images a model is judged on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Protocol {
+    /// The people of the test part, whom no model of this data set was trained on: each of their faces with each other
+    /// expression.
+    Test,
+    /// The same with the validation part: to choose a model or a setting.
+    Validation,
+    /// All images, trained on or not, as the paper must have done: for each one a result with its expression, made of
+    /// another face of the same person.
+    Paper,
+}
+
+/// A result that is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Case {
+    /// The face to change, an index of the data set's samples.
+    pub source: usize,
+    /// What it is to show.
+    pub target: Expression,
+    /// The same person, looking the same way, with that expression, where the data set has it.
+    pub truth: Option<usize>,
+}
+
+/// Two sets of images of one expression that are held against each other, as indices.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Sets {
+    /// Real images, of the data set's samples.
+    pub reals: Vec<usize>,
+    /// What stands on the other side: cases, or real images of the row `real`.
+    pub others: Vec<usize>,
+}
+
+/// A protocol applied to a data set.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Task {
+    /// The protocol.
+    pub protocol: Protocol,
+    /// The data set's samples.
+    pub samples: Vec<Sample>,
+    /// Of each sample the person, or a number of its own where nobody is named.
+    pub people: Vec<usize>,
+    /// All results that are asked for, by target.
+    pub cases: Vec<Case>,
+    /// By expression: its real images, and as many of the cases. Distances between sets grow as sets shrink, so both
+    /// sides always have the same number.
+    pub results: Vec<Sets>,
+    /// By expression, for the row `real`: real images against as many real images of other people.
+    pub floor: Vec<Sets>,
+}
+
+impl Task {
+    /// Applies a protocol. What is drawn is drawn from `seed`.
+    ///
+    /// # Errors
+    /// [`Error::Data`] when an expression has fewer than two real images, or nobody is held out.
+    pub fn new(protocol: Protocol, dataset: &Dataset, split: &Split, seed: u64) -> Result<Self> {
+        let judged: Vec<usize> = match protocol {
+            Protocol::Test => split.indices(Part::Test).to_vec(),
+            Protocol::Validation => split.indices(Part::Validation).to_vec(),
+            Protocol::Paper => (0..dataset.samples.len()).collect(),
+        };
+        if judged.is_empty() {
+            return Err(Error::data(
+                &dataset.root,
+                "nobody is held out of this data set to judge a model on",
+                "judge on all images with --protocol paper, and say so with the scores",
+            ));
+        }
+        let (samples, people) = (dataset.samples.clone(), people(&dataset.samples));
+        for expression in Expression::ALL {
+            let count = of_expression(&samples, &judged, expression).len();
+            if count < 2 {
+                let problem = format!("{count} images of {expression} to judge by: two at least are needed");
+                let hint = "add images, or judge on all of them with --protocol paper";
+                return Err(Error::data(&dataset.root, problem, hint));
+            }
+        }
+        let mut task = Self { protocol, samples, people, cases: vec![], results: vec![], floor: vec![] };
+        for target in Expression::ALL {
+            let reals = of_expression(&task.samples, &judged, target);
+            let mut rng = Rng::stream(seed, "cases", target.index() as u64);
+            let chosen = match protocol {
+                Protocol::Paper => task.one_for_each(&reals, target, &mut rng),
+                Protocol::Test | Protocol::Validation => task.all_of(&judged, &reals, target, &mut rng),
+            };
+            task.results.push(Sets { others: chosen, reals: reals.clone() });
+            task.floor.push(task.floor(&judged, reals, target, &mut rng));
+        }
+        Ok(task)
+    }
+
+    /// Asks for every judged face of another expression; answers with as many of these cases as there are reals: for
+    /// each real image one of the same person and gaze, where there is one.
+    fn all_of(&mut self, judged: &[usize], reals: &[usize], target: Expression, rng: &mut Rng) -> Vec<usize> {
+        let first = self.cases.len();
+        for &source in judged {
+            if self.samples[source].expression != target {
+                let truth = reals.iter().copied().find(|&real| self.same_but_expression(source, real));
+                self.cases.push(Case { source, target, truth });
+            }
+        }
+        let mut free: Vec<usize> = (first..self.cases.len()).collect();
+        rng.shuffle(&mut free);
+        let mut chosen = Vec::with_capacity(reals.len());
+        for &real in reals {
+            let place = free.iter().position(|&case| self.cases[case].truth == Some(real)).unwrap_or(0);
+            if place < free.len() {
+                chosen.push(free.remove(place));
+            }
+        }
+        chosen.sort_unstable();
+        chosen
+    }
+
+    /// Asks for one result for each real image, of another face of the same person, or of anybody where there is none.
+    fn one_for_each(&mut self, reals: &[usize], target: Expression, rng: &mut Rng) -> Vec<usize> {
+        let first = self.cases.len();
+        for &real in reals {
+            let other = |&index: &usize| self.samples[index].expression != target;
+            let all = (0..self.samples.len()).filter(other);
+            let mut sources: Vec<usize> =
+                all.clone().filter(|&s| self.same_but_expression(s, real)).collect();
+            let truth = (!sources.is_empty()).then_some(real);
+            if sources.is_empty() {
+                sources = all.collect();
+            }
+            let source = sources[rng.below(sources.len())];
+            self.cases.push(Case { source, target, truth });
+        }
+        (first..self.cases.len()).collect()
+    }
+
+    /// Reals against as many reals of other people: those that are not judged; where all are, one half of the people
+    /// against the other.
+    fn floor(&self, judged: &[usize], reals: Vec<usize>, target: Expression, rng: &mut Rng) -> Sets {
+        let all: Vec<usize> = (0..self.samples.len()).collect();
+        let mut others = of_expression(&self.samples, &all, target);
+        if judged.len() < self.samples.len() {
+            let is_judged = |index: &usize| judged.binary_search(index).is_ok();
+            others.retain(|index| !is_judged(index));
+            rng.shuffle(&mut others);
+            others.truncate(reals.len());
+            others.sort_unstable();
+            return Sets { reals, others };
+        }
+        let mut order: Vec<usize> = reals.iter().map(|&real| self.people[real]).collect();
+        order.sort_unstable();
+        order.dedup();
+        Rng::stream(0, "halves", 0).shuffle(&mut order);
+        let half: Vec<usize> = order[..order.len() / 2].to_vec();
+        let (mut others, mut reals): (Vec<usize>, Vec<usize>) =
+            reals.into_iter().partition(|&real| half.contains(&self.people[real]));
+        let count = reals.len().min(others.len());
+        others.truncate(count);
+        reals.truncate(count);
+        Sets { reals, others }
+    }
+
+    /// One person who looks one way, named as such.
+    fn same_but_expression(&self, a: usize, b: usize) -> bool {
+        let (a, b) = (&self.samples[a], &self.samples[b]);
+        a.identity.is_some() && a.identity == b.identity && a.gaze == b.gaze
+    }
+
+    /// How many people are judged.
+    pub fn judged_people(&self) -> usize {
+        let mut people: Vec<usize> =
+            self.results.iter().flat_map(|sets| &sets.reals).map(|&real| self.people[real]).collect();
+        people.sort_unstable();
+        people.dedup();
+        people.len()
+    }
+
+    /// The protocol in sentences.
+    pub fn describe(&self) -> String {
+        let counts: Vec<usize> = self.results.iter().map(|sets| sets.reals.len()).collect();
+        let (least, most) = (counts.iter().min().unwrap_or(&0), counts.iter().max().unwrap_or(&0));
+        let count = if least == most { least.to_string() } else { format!("{least} to {most}") };
+        let (people, cases) = (self.judged_people(), self.cases.len());
+        let who = match self.protocol {
+            Protocol::Test => format!("{people} people whom nothing was trained on (the test part)"),
+            Protocol::Validation => {
+                format!("{people} people whom nothing was trained on (the validation part)")
+            }
+            Protocol::Paper => format!("all {people} people, those trained on included, as in the paper"),
+        };
+        let results = match self.protocol {
+            Protocol::Paper => "for each real image a result of another face of the same person",
+            _ => "every face of another expression translated to it",
+        };
+        format!(
+            "Judged on {who}: {count} real images of each expression; {cases} results, {results}. Distances between \
+             sets hold as many results as there are real images against these; the other figures are of all results."
+        )
+    }
+}
+
+fn of_expression(samples: &[Sample], indices: &[usize], expression: Expression) -> Vec<usize> {
+    indices.iter().copied().filter(|&index| samples[index].expression == expression).collect()
+}
+
+/// Numbers for people: of each sample one that it shares with all images of the same person.
+fn people<'a>(samples: &'a [Sample]) -> Vec<usize> {
+    let mut known: BTreeMap<&str, usize> = BTreeMap::new();
+    let mut next = 0;
+    let mut new = || {
+        next += 1;
+        next - 1
+    };
+    let number = |sample: &'a Sample| match &sample.identity {
+        Some(identity) => *known.entry(identity).or_insert_with(&mut new),
+        None => new(),
+    };
+    samples.iter().map(number).collect()
+}

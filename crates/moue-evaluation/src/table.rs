@@ -1,0 +1,226 @@
+//! Evaluations as tables: for terminals, Markdown, CSV, LaTeX.
+
+use std::fmt::Write;
+
+use moue::base::expression::Expression;
+
+use crate::scores::{Evaluation, Metric, Row, Score};
+
+/// What a table is written for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    /// Aligned columns.
+    Terminal,
+    /// GitHub's Markdown.
+    Markdown,
+    /// A line for each row, expression and metric.
+    Csv,
+    /// A `tabular` with booktabs' lines.
+    Latex,
+}
+
+/// Columns of text under their heads.
+struct Table {
+    caption: String,
+    heads: Vec<String>,
+    rows: Vec<Vec<String>>,
+}
+
+/// The whole evaluation: over all expressions, then a table for each of `detailed` by expression, the protocol and what
+/// the metrics say.
+pub fn write(evaluation: &Evaluation, detailed: &[Metric], format: Format) -> String {
+    if format == Format::Csv {
+        return csv(evaluation);
+    }
+    let mut tables = vec![overall(evaluation)];
+    let metrics = evaluation.metrics();
+    tables.extend(
+        detailed.iter().filter(|m| metrics.contains(m)).map(|&metric| by_expression(evaluation, metric)),
+    );
+    let mut text = tables.iter().map(|table| table.write(format)).collect::<Vec<_>>().join("\n");
+    let foot = foot(evaluation);
+    match format {
+        Format::Latex => foot.iter().for_each(|line| text.push_str(&format!("% {line}\n"))),
+        _ => text.push_str(&format!("\n{}\n", foot.join("\n"))),
+    }
+    text
+}
+
+/// A row a model, a column a metric, over all expressions.
+fn overall(evaluation: &Evaluation) -> Table {
+    let metrics = evaluation.metrics();
+    let heads = std::iter::once("".to_string()).chain(metrics.iter().map(|metric| metric.name().to_string()));
+    let row = |row: &Row| {
+        let cells = metrics.iter().map(|&metric| cell(metric, row.overall.get(&metric)));
+        std::iter::once(row.name.clone()).chain(cells).collect()
+    };
+    Table {
+        caption: format!("All expressions ({}, {} px)", evaluation.data, evaluation.image_size),
+        heads: heads.collect(),
+        rows: evaluation.rows.iter().map(row).collect(),
+    }
+}
+
+/// A row a model, a column an expression, one metric.
+fn by_expression(evaluation: &Evaluation, metric: Metric) -> Table {
+    let names = Expression::ALL.map(|expression| expression.name().to_string());
+    let row = |row: &Row| {
+        let cells = Expression::ALL.map(|expression| {
+            cell(metric, row.scores(Some(expression)).and_then(|scores| scores.get(&metric)))
+        });
+        std::iter::once(row.name.clone()).chain(cells).collect()
+    };
+    Table {
+        caption: format!("{} by expression", metric.name()),
+        heads: std::iter::once(String::new()).chain(names).collect(),
+        rows: evaluation.rows.iter().map(row).collect(),
+    }
+}
+
+/// `56.43 [51.20, 60.95]`; a dash where nothing was measured.
+pub fn cell(metric: Metric, score: Option<&Score>) -> String {
+    let Some(score) = score else { return "-".to_string() };
+    let digits = metric.digits();
+    match score.interval {
+        Some([low, high]) => format!("{:.digits$} [{low:.digits$}, {high:.digits$}]", score.value),
+        None => format!("{:.digits$}", score.value),
+    }
+}
+
+/// What must stand beside the numbers.
+pub fn foot(evaluation: &Evaluation) -> Vec<String> {
+    let mut lines = vec![
+        evaluation.description.clone(),
+        format!(
+            "In brackets 95 % intervals over {} draws of people, the same for all rows. The row real is what real \
+             images of other people score at this number (for figures of pairs: the person's own true images), the \
+             row copy what the unchanged sources do.",
+            evaluation.draws
+        ),
+    ];
+    lines.extend(evaluation.metrics().iter().map(|metric| format!("{}: {}.", metric.name(), metric.about())));
+    lines.extend(verdicts(evaluation));
+    lines.extend(evaluation.notes.iter().cloned());
+    lines
+}
+
+/// Who is better than whom, by kernel distances whose difference is told from 0.
+pub fn verdicts(evaluation: &Evaluation) -> Vec<String> {
+    let names: Vec<&str> = evaluation.models().map(|(row, _)| row.name.as_str()).collect();
+    let mut lines = Vec::new();
+    for (at, first) in names.iter().enumerate() {
+        for second in &names[at + 1..] {
+            let between = |better: &str| {
+                let of_both = evaluation.differences.iter().filter(|d| d.rows == [*first, *second]);
+                let won = of_both.filter(|difference| difference.better() == Some(better));
+                let names = won.map(|d| d.expression.map_or("all together", Expression::name));
+                names.collect::<Vec<_>>()
+            };
+            let [won, lost] = [between(first), between(second)];
+            let say = |a: &str, b: &str, at: &[&str]| {
+                format!("By KID {a} is better than {b} at: {}.", at.join(", "))
+            };
+            match (won.is_empty(), lost.is_empty()) {
+                (true, true) => lines.push(format!("By KID {first} and {second} cannot be told apart.")),
+                _ => {
+                    lines.extend((!won.is_empty()).then(|| say(first, second, &won)));
+                    lines.extend((!lost.is_empty()).then(|| say(second, first, &lost)));
+                }
+            }
+        }
+    }
+    lines
+}
+
+impl Table {
+    fn write(&self, format: Format) -> String {
+        match format {
+            Format::Terminal => self.aligned(),
+            Format::Markdown => self.markdown(),
+            Format::Latex => self.latex(),
+            Format::Csv => unreachable!("CSV is written a number a line"),
+        }
+    }
+
+    fn aligned(&self) -> String {
+        let all = || std::iter::once(&self.heads).chain(&self.rows);
+        let width = |column: usize| all().map(|row| row[column].chars().count()).max().unwrap_or(0);
+        let widths: Vec<usize> = (0..self.heads.len()).map(width).collect();
+        let mut text = format!("{}\n", self.caption);
+        for row in all() {
+            let cells = row.iter().zip(&widths).enumerate().map(|(column, (cell, width))| match column {
+                0 => format!("{cell:<width$}"),
+                _ => format!("{cell:>width$}"),
+            });
+            let line = cells.collect::<Vec<_>>().join("  ");
+            text.push_str(line.trim_end());
+            text.push('\n');
+        }
+        text
+    }
+
+    fn markdown(&self) -> String {
+        let line = |cells: &[String]| {
+            let cells: Vec<String> = cells.iter().map(|cell| cell.replace('|', "\\|")).collect();
+            format!("| {} |\n", cells.join(" | "))
+        };
+        let rule = format!("|---|{}\n", "---:|".repeat(self.heads.len() - 1));
+        let rows: String = self.rows.iter().map(|row| line(row)).collect();
+        format!("**{}**\n\n{}{rule}{rows}", self.caption, line(&self.heads))
+    }
+
+    fn latex(&self) -> String {
+        let line = |cells: &[String]| {
+            let cells: Vec<String> = cells.iter().map(|cell| escaped(cell)).collect();
+            format!("{} \\\\\n", cells.join(" & "))
+        };
+        let rows: String = self.rows.iter().map(|row| line(row)).collect();
+        format!(
+            "% {}\n\\begin{{tabular}}{{l{}}}\n\\toprule\n{}\\midrule\n{rows}\\bottomrule\n\\end{{tabular}}\n",
+            self.caption,
+            "r".repeat(self.heads.len() - 1),
+            line(&self.heads)
+        )
+    }
+}
+
+/// Text whose special characters LaTeX prints.
+fn escaped(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for character in text.chars() {
+        match character {
+            '&' | '%' | '$' | '#' | '_' | '{' | '}' => {
+                out.push('\\');
+                out.push(character);
+            }
+            '\\' => out.push_str("\\textbackslash{}"),
+            '~' => out.push_str("\\textasciitilde{}"),
+            '^' => out.push_str("\\textasciicircum{}"),
+            _ => out.push(character),
+        }
+    }
+    out
+}
+
+/// A line for each number, with all its digits.
+fn csv(evaluation: &Evaluation) -> String {
+    let mut text = String::from("row,expression,metric,value,low,high,error,count\n");
+    let number = |value: Option<f64>| value.map(|value| value.to_string()).unwrap_or_default();
+    for row in &evaluation.rows {
+        let name = match row.name.contains([',', '"', '\n']) {
+            true => format!("\"{}\"", row.name.replace('"', "\"\"")),
+            false => row.name.clone(),
+        };
+        let each = row.expressions.iter().map(|(expression, scores)| (expression.name(), scores));
+        for (expression, scores) in each.chain([("all", &row.overall)]) {
+            for (metric, score) in scores {
+                let [low, high] = [0, 1].map(|end| number(score.interval.map(|interval| interval[end])));
+                let (value, error, count) = (score.value, number(score.error), score.count);
+                let metric = metric.name();
+                writeln!(text, "{name},{expression},{metric},{value},{low},{high},{error},{count}")
+                    .expect("a string takes everything");
+            }
+        }
+    }
+    text
+}
