@@ -7,12 +7,12 @@ use std::path::Path;
 
 use burn::tensor::Device;
 use moue::base::expression::Expression;
+use moue_evaluation::networks::CLASSES;
 use moue_evaluation::networks::expression::FaceExpressionNet;
 use moue_evaluation::networks::lpips::Lpips;
 use moue_evaluation::networks::minixception::MiniXception;
 use moue_evaluation::networks::recognition::{FaceRecognitionNet, LENGTH};
 use moue_evaluation::networks::sources::{LPIPS, RECOGNITION, Source};
-use moue_evaluation::networks::CLASSES;
 use sha2::{Digest, Sha256};
 use support::{Golden, difference, folder};
 
@@ -122,7 +122,10 @@ fn damaged_weights_are_named_with_a_remedy() {
     };
     check(FaceRecognitionNet::from_onnx(b"nothing", path, &device).unwrap_err(), "no ONNX model");
     // An empty model: a graph of no nodes.
-    check(FaceRecognitionNet::from_onnx(&[0x3A, 0], path, &device).unwrap_err(), "conv32_down/conv/filters is missing");
+    check(
+        FaceRecognitionNet::from_onnx(&[0x3A, 0], path, &device).unwrap_err(),
+        "conv32_down/conv/filters is missing",
+    );
     check(FaceRecognitionNet::from_tfjs(b"[]", b"", path, &device).unwrap_err(), "is missing");
     check(FaceRecognitionNet::from_tfjs(b"[]", b"1", path, &device).unwrap_err(), "1 bytes are left");
     check(Lpips::from_flax(b"\x80\x03}.", path, &device).unwrap_err(), "features.0.weight is missing");
