@@ -8,10 +8,10 @@ use image::RgbImage;
 use rayon::prelude::*;
 
 /// Where the line of the eyes lies in an aligned square, as a part of its height.
-const EYE_LINE: f64 = 0.42;
+pub const EYE_LINE: f64 = 0.42;
 
 /// How far apart the eyes are in an aligned square, as a part of its width.
-const EYE_DISTANCE: f64 = 0.25;
+pub const EYE_DISTANCE: f64 = 0.25;
 
 /// A square of a photo: the point (u, v) of it, both in 0..1, lies at `origin + u across + v down`.
 ///

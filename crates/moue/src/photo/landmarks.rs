@@ -1,8 +1,8 @@
 //! The 68 points of a face: face-api's landmark network, asked about a face and its mirror image.
 //!
-//! The network is face-api's `FaceLandmark68Net` (MIT): four dense blocks of depthwise separable convolutions.
-//! `assets/README.md` of this crate says where its weights are from, `golden/convert_face_networks.py` how they came here
-//! and what onnxruntime computes with them.
+//! The network is face-api's `FaceLandmark68Net` (MIT): [`FaceFeatures`] and one matrix. `assets/README.md` of this crate
+//! says where its weights are from, `golden/convert_face_networks.py` how they came here and what onnxruntime computes
+//! with them.
 //!
 //! The points are numbered as in the iBUG 300-W annotations: 0-16 the jaw from left to right, 17-21 and 22-26 the brows,
 //! 27-35 the nose, 36-41 the left eye, 42-47 the right eye, 48-59 the outer and 60-67 the inner lips; left and right as
@@ -10,13 +10,13 @@
 
 use std::ops::Range;
 
-use burn::tensor::activation::relu;
-use burn::tensor::{Device, Tensor, TensorData};
+use burn::tensor::{Device, Tensor};
 use image::RgbImage;
 use image::imageops::flip_horizontal;
 
-use super::align::FaceSquare;
-use super::weights::{Separable, Weights, same_padded};
+use super::align::{EYE_DISTANCE, EYE_LINE, FaceSquare};
+use super::features::{FaceFeatures, SIDE};
+use super::weights::Weights;
 
 /// How many points there are.
 pub(super) const COUNT: usize = 68;
@@ -26,11 +26,6 @@ pub(super) const LEFT_EYE: Range<usize> = 36..42;
 pub(super) const RIGHT_EYE: Range<usize> = 42..48;
 /// The points of the lips.
 pub(super) const MOUTH: Range<usize> = 48..68;
-
-/// Width and height of the images that the network sees, in pixels.
-const CROP: u32 = 112;
-/// The colour that training took for the middle, RGB in 0..255.
-const MEAN: [f32; 3] = [122.782, 117.001, 104.298];
 
 /// Each point's name in the mirror image.
 #[rustfmt::skip]
@@ -52,30 +47,26 @@ const NO_FACE: f64 = 0.25;
 
 /// The network.
 #[derive(Debug, Clone)]
-pub(super) struct Landmarks {
-    stem: (Tensor<4>, Tensor<1>),
-    /// 0: conv1 to conv3 of the first block; 1 to 3: conv0 to conv3.
-    blocks: [Vec<Separable>; 4],
+pub struct Landmarks {
+    features: FaceFeatures,
     /// `[256, 136]` and `[136]`.
     last: (Tensor<2>, Tensor<1>),
 }
 
 impl Landmarks {
     /// The network with its embedded weights.
-    pub(super) fn new(device: &Device) -> Self {
+    pub fn new(device: &Device) -> Self {
         let weights = Weights::new(include_bytes!("../../assets/landmarks-68.safetensors"), device);
-        let block = |block: usize| {
-            let layers = usize::from(block == 0)..4;
-            let stride = |layer: usize| if layer == 0 { 2 } else { 1 };
-            layers
-                .map(|layer| weights.separable(&format!("dense{block}.conv{layer}"), stride(layer)))
-                .collect()
-        };
-        Self {
-            stem: (weights.tensor("dense0.conv0.weight"), weights.tensor("dense0.conv0.bias")),
-            blocks: [0, 1, 2, 3].map(block),
-            last: (weights.tensor("fc.weights"), weights.tensor("fc.bias")),
-        }
+        let last = (weights.tensor("fc.weights"), weights.tensor("fc.bias"));
+        Self { features: FaceFeatures::new(&weights), last }
+    }
+
+    /// The 68 points of the face in an image that is framed as [`FaceSquare::from_eyes`] does it, in its pixels: the mean
+    /// of one look at it and its mirror image. There is no search, and no answer that there is no face.
+    pub fn in_square(&self, image: &RgbImage) -> Vec<[f64; 2]> {
+        let [width, height] = [image.width(), image.height()].map(f64::from);
+        let eye = |side: f64| [(0.5 + side * EYE_DISTANCE / 2.0) * width, EYE_LINE * height];
+        self.look(image, [eye(-1.0), eye(1.0)]).0
     }
 
     /// The points of the face around `middle` whose eyes are about at `left` and `right`, all in the photo's coordinates:
@@ -106,7 +97,7 @@ impl Landmarks {
     /// a part of the eyes' distance.
     fn look(&self, photo: &RgbImage, [left, right]: [[f64; 2]; 2]) -> (Vec<[f64; 2]>, f64) {
         let square = FaceSquare::framing(left, right, DISTANCE, MIDDLE);
-        let crop = square.crop(photo, CROP);
+        let crop = square.crop(photo, SIDE);
         let found = self.forward(&[flip_horizontal(&crop), crop]);
         let (mirrored, straight) = found.split_at(2 * COUNT);
         let mut doubt = 0.0;
@@ -122,31 +113,8 @@ impl Landmarks {
 
     /// x and y of the 68 points of each image of 112 x 112 pixels, in 0..1 of its sides.
     fn forward(&self, images: &[RgbImage]) -> Vec<f32> {
-        let plane = (CROP * CROP) as usize;
-        let mut values = Vec::with_capacity(images.len() * 3 * plane);
-        for image in images {
-            for (channel, mean) in MEAN.into_iter().enumerate() {
-                values.extend(image.pixels().map(|pixel| (f32::from(pixel.0[channel]) - mean) / 255.0));
-            }
-        }
-        let shape = [images.len(), 3, CROP as usize, CROP as usize];
-        let mut x = Tensor::<4>::from_data(TensorData::new(values, shape), &self.stem.1.device());
-        for (index, layers) in self.blocks.iter().enumerate() {
-            let (first, layers) = match index {
-                0 => (same_padded(x, self.stem.0.clone(), Some(self.stem.1.clone()), 2, 1), &layers[..]),
-                _ => (layers[0].forward(x), &layers[1..]),
-            };
-            // Each layer sees the ReLU of the sum of all before it; the first is a ReLU already.
-            x = relu(first);
-            for layer in layers {
-                let sum = x.clone() + layer.forward(relu(x));
-                x = sum;
-            }
-            x = relu(x);
-        }
-        let [batch, channels, ..] = x.dims();
-        let means = x.reshape([batch, channels, 49]).mean_dim(2).reshape([batch, channels]);
-        let points = means.matmul(self.last.0.clone()) + self.last.1.clone().unsqueeze();
+        let features = self.features.forward(images); // [batch, 256]
+        let points = features.matmul(self.last.0.clone()) + self.last.1.clone().unsqueeze();
         points.into_data().convert::<f32>().try_to_vec().expect("the data was converted to f32")
     }
 }
@@ -169,9 +137,9 @@ mod tests {
         let file = include_bytes!("../../../../golden/face_networks.safetensors");
         let golden = SafeTensors::deserialize(file).unwrap();
         let pixels = golden.tensor("landmarks.input").unwrap().data().to_vec();
-        let crop = RgbImage::from_raw(CROP, CROP, pixels).unwrap();
+        let crop = RgbImage::from_raw(SIDE, SIDE, pixels).unwrap();
         // The second image of a batch must not disturb the first.
-        let ours = Landmarks::new(&Device::flex()).forward(&[crop, RgbImage::new(CROP, CROP)]);
+        let ours = Landmarks::new(&Device::flex()).forward(&[crop, RgbImage::new(SIDE, SIDE)]);
         let theirs = golden.tensor("landmarks.output").unwrap();
         let theirs = theirs.data().chunks(4).map(|b| f32::from_le_bytes(b.try_into().unwrap()));
         let error = ours.iter().zip(theirs).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);

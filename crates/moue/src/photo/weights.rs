@@ -1,4 +1,4 @@
-//! The embedded networks' weights, and the layer that both are made of.
+//! Embedded networks' weights, and the layer that most of them are made of.
 
 use std::collections::BTreeMap;
 
@@ -13,14 +13,15 @@ use safetensors::{Dtype, SafeTensors};
 /// and minimum are JSON under the metadata's key `quantization`, by the tensor's name.
 ///
 /// The file is part of the program: whatever is missing in it is a mistake in the program, and panics.
-pub(super) struct Weights<'a> {
+pub struct Weights<'a> {
     tensors: SafeTensors<'a>,
     quantization: BTreeMap<String, [f64; 2]>,
     device: &'a Device,
 }
 
 impl<'a> Weights<'a> {
-    pub(super) fn new(file: &'a [u8], device: &'a Device) -> Self {
+    /// The tensors of a safetensors file's bytes, which [`Weights::tensor`] brings to `device`.
+    pub fn new(file: &'a [u8], device: &'a Device) -> Self {
         let (_, header) = SafeTensors::read_metadata(file).expect("the embedded file is safetensors");
         let text = header.metadata().as_ref().and_then(|metadata| metadata.get("quantization"));
         let quantization = text.map(|text| serde_json::from_str(text).expect("the metadata is JSON"));
@@ -29,7 +30,7 @@ impl<'a> Weights<'a> {
     }
 
     /// The tensor of a name, as f32.
-    pub(super) fn tensor<const D: usize>(&self, name: &str) -> Tensor<D> {
+    pub fn tensor<const D: usize>(&self, name: &str) -> Tensor<D> {
         let view = self.tensors.tensor(name).unwrap_or_else(|_| panic!("{name} is not in the embedded file"));
         let data = view.data();
         let values: Vec<f32> = match view.dtype() {
@@ -45,7 +46,7 @@ impl<'a> Weights<'a> {
     }
 
     /// The depthwise separable convolution of a name's `depthwise`, `pointwise` and `bias`.
-    pub(super) fn separable(&self, name: &str, stride: usize) -> Separable {
+    pub fn separable(&self, name: &str, stride: usize) -> Separable {
         let part = |part: &str| format!("{name}.{part}");
         Separable {
             depthwise: self.tensor(&part("depthwise")),
@@ -59,7 +60,7 @@ impl<'a> Weights<'a> {
 /// A 3x3 convolution of each channel by itself, then a 1x1 convolution with bias:
 /// `[batch, in, h, w] -> [batch, out, h / stride, w / stride]` for even sides.
 #[derive(Debug, Clone)]
-pub(super) struct Separable {
+pub struct Separable {
     /// `[in, 1, 3, 3]`.
     depthwise: Tensor<4>,
     /// `[out, in, 1, 1]`.
@@ -70,7 +71,8 @@ pub(super) struct Separable {
 }
 
 impl Separable {
-    pub(super) fn forward(&self, x: Tensor<4>) -> Tensor<4> {
+    /// The layer's outputs.
+    pub fn forward(&self, x: Tensor<4>) -> Tensor<4> {
         let [outputs, inputs, ..] = self.pointwise.dims();
         debug_assert_eq!(self.bias.dims(), [outputs]);
         let x = same_padded(x, self.depthwise.clone(), None, self.stride, inputs);
@@ -80,7 +82,7 @@ impl Separable {
 
 /// A convolution with TensorFlow's padding `SAME` for even sides: where the zeros do not come out even, as with stride
 /// 2, the odd one is at the end.
-pub(super) fn same_padded(
+pub fn same_padded(
     x: Tensor<4>,
     weight: Tensor<4>,
     bias: Option<Tensor<1>>,
