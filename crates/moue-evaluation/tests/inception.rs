@@ -71,8 +71,8 @@ fn inputs_are_those_of_pytorch_and_pillow() {
                 .map(|at| values[at])
                 .collect();
             let difference = largest_difference(&every_23rd, &golden(&format!("{mode}.{name}.input")));
-            // A few units in the last place of 255, after the scale to -1..1.
-            assert!(difference < 1e-6, "{mode} {name}: {difference}");
+            // PyTorch finds places in f32, whose last place is 3e-5 of a pixel at 400, and neighbours differ by 2 at most.
+            assert!(difference < 1e-5, "{mode} {name}: {difference}");
         }
     }
 }

@@ -39,10 +39,14 @@ fn close(value: f64, expected: f64, relative: f64) {
 #[test]
 fn distances_are_those_of_numpy() {
     let file = std::fs::read(golden("distances.safetensors")).unwrap();
-    for case in ["full", "deficient"] {
+    // `deficient` holds a symmetric eigendecomposition's number, which the roots of eigenvalues within rounding of 0 make
+    // 1.4e-8 too small: by the singular values of numpy it is the second number here.
+    for (case, exact) in [("full", None), ("deficient", Some(408.216_361_160_265))] {
         let [a, b] = ["a", "b"].map(|side| vectors(&file, &format!("{case}.{side}")));
         let facts = facts(&file, case);
-        let expected = facts["frechet"].as_f64().unwrap();
+        let stored = facts["frechet"].as_f64().unwrap();
+        let expected = exact.unwrap_or(stored);
+        close(expected, stored, 1e-6);
         close(frechet::of_features(&a, &b).unwrap(), expected, 1e-9);
         close(frechet::of_pairs(&Gram::of(&a, &b), None).unwrap(), expected, 1e-9);
         let [left, right] = [&a, &b].map(|set| Statistics::of(set, None).unwrap());

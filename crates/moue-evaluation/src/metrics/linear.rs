@@ -37,17 +37,20 @@ pub(super) fn nuclear_norm(matrix: &[f64], [m, n]: [usize; 2]) -> Result<f64> {
     if sum.is_finite() { Ok(sum) } else { Err(no_convergence()) }
 }
 
-/// A factor F `[rank, d]` of a symmetric matrix S `[d, d]` without negative eigenvalues: F^T F = S. Eigenvalues that
-/// rounding made negative are 0.
+/// A factor F `[rank, d]` of a symmetric matrix S `[d, d]` without negative eigenvalues: F^T F = S. Eigenvalues within
+/// rounding of 0, d times f64's epsilon times the largest, are 0: their roots would be a hundred million times larger.
 ///
 /// # Errors
 /// As [`nuclear_norm`].
 pub(super) fn factor(matrix: &[f64], d: usize) -> Result<Vec<f64>> {
-    let matrix = MatRef::from_row_major_slice(matrix, d, d);
-    let eigen = matrix.self_adjoint_eigen(Side::Lower).map_err(|_| no_convergence())?;
+    let eigen = MatRef::from_row_major_slice(matrix, d, d)
+        .self_adjoint_eigen(Side::Lower)
+        .map_err(|_| no_convergence())?;
     let (values, vectors) = (eigen.S().column_vector(), eigen.U());
+    let largest = values.iter().fold(0.0, |largest: f64, value| largest.max(*value));
+    let least = d as f64 * f64::EPSILON * largest;
     let mut factor = Vec::new();
-    for (column, value) in values.iter().enumerate().filter(|(_, value)| **value > 0.0) {
+    for (column, value) in values.iter().enumerate().filter(|(_, value)| **value > least) {
         let root = value.sqrt();
         factor.extend(vectors.col(column).iter().map(|entry| root * entry));
     }

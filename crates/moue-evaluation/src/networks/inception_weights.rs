@@ -123,8 +123,8 @@ fn from_torch_script(members: &Members, path: &Path) -> Result<Tensors> {
         let (outputs, [height, width]) = (shift.len(), kernel(&name));
         let inputs = weight.len() / (outputs * height * width).max(1);
         let shape = vec![outputs, inputs, height, width];
-        let fits =
-            weight.len() == shape.iter().product::<usize>() && [&mean, &variance].iter().all(|v| v.len() == outputs);
+        let fits = weight.len() == shape.iter().product::<usize>()
+            && [&mean, &variance].iter().all(|v| v.len() == outputs);
         if !fits || outputs == 0 {
             return Err(wrong(format!("the storages of {name} do not fit together")));
         }

@@ -49,10 +49,9 @@ impl Resize {
 
     /// What each of 299 positions along a side of `length` pixels sees.
     fn taps(self, length: usize) -> Vec<Taps> {
-        let scale = length as f64 / SIDE as f64;
         match self {
-            Self::PytorchFid => (0..SIDE).map(|position| Taps::linear(position, scale, length)).collect(),
-            Self::Clean => (0..SIDE).map(|position| Taps::cubic(position, scale, length)).collect(),
+            Self::PytorchFid => (0..SIDE).map(|position| Taps::linear(position, length)).collect(),
+            Self::Clean => (0..SIDE).map(|position| Taps::cubic(position, length)).collect(),
         }
     }
 
@@ -72,19 +71,21 @@ struct Taps {
 }
 
 impl Taps {
-    /// PyTorch's `interpolate(mode="bilinear", align_corners=False)`.
-    fn linear(position: usize, scale: f64, length: usize) -> Self {
-        let place = ((position as f64 + 0.5) * scale - 0.5).max(0.0);
+    /// PyTorch's `interpolate(mode="bilinear", align_corners=False)`, which finds places in f32.
+    fn linear(position: usize, length: usize) -> Self {
+        let scale = length as f32 / SIDE as f32;
+        let place = (scale * (position as f32 + 0.5) - 0.5).max(0.0);
         let first = (place as usize).min(length - 1);
         if first == length - 1 {
             return Self { first, weights: vec![1.0] };
         }
-        let second = place - first as f64;
-        Self { first, weights: vec![1.0 - second, second] }
+        let second = place - first as f32;
+        Self { first, weights: vec![(1.0 - second).into(), second.into()] }
     }
 
     /// Pillow's `resize(resample=BICUBIC)`: the cubic with a = -0.5, as wide as the step where the image shrinks.
-    fn cubic(position: usize, scale: f64, length: usize) -> Self {
+    fn cubic(position: usize, length: usize) -> Self {
+        let scale = length as f64 / SIDE as f64;
         let width = scale.max(1.0);
         let (centre, support) = ((position as f64 + 0.5) * scale, 2.0 * width);
         let first = (centre - support + 0.5).max(0.0) as usize;

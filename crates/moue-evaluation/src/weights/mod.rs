@@ -115,11 +115,15 @@ impl Store {
             }
         }
         let packages = self.cache.as_ref().map(|cache| cache.join("weights"));
-        if let Some(weights) = packages.as_ref().map_or(Ok(None), |folder| evaluator.find_in(folder))? {
-            match weights.reference(evaluator) {
+        if let Some(folder) = &packages {
+            let found = evaluator
+                .find_in(folder)
+                .and_then(|weights| weights.map(|w| w.reference(evaluator)).transpose());
+            match found {
+                Ok(Some(weights)) => return Ok(weights),
                 // What lies damaged in the cache is fetched again.
-                Err(_) if !self.offline => {}
-                result => return result,
+                Err(error) if self.offline => return Err(error),
+                Ok(None) | Err(_) => {}
             }
         }
         let problem = match (&packages, self.offline) {
