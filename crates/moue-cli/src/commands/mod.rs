@@ -1,5 +1,6 @@
 //! A file a command.
 
+pub(crate) mod fid;
 pub(crate) mod prepare;
 pub(crate) mod train;
 pub(crate) mod translate;

@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod bad_training_input;
+mod fid;
 mod full_disk;
 mod photos;
 mod prepare;

@@ -1,20 +1,26 @@
 //! The networks that judge a result, each shaped like its reference implementation, and where their weights are from.
 //!
-//! Two classifiers of expressions are embedded; the networks for identity and for perceptual distance are read from files
+//! Inception-v3 makes the features that distances between sets of images are of. Two classifiers of expressions are embedded; the networks for identity and for perceptual distance are read from files
 //! in the form in which they are published, see [`sources`].
 
 pub mod expression;
 mod flax;
+pub mod inception;
+mod inception_weights;
 mod layers;
 pub mod lpips;
 pub mod minixception;
 mod onnx;
 pub mod recognition;
+mod resize;
 pub mod sources;
 mod tfjs;
 
 use moue::base::expression::Expression;
 use sha2::{Digest, Sha256};
+
+pub use self::inception_weights::INCEPTION;
+pub use self::resize::Resize;
 
 /// What the classifiers of expressions choose from, in the order of [`Expression::ALL`]. No classifier that knows contempt
 /// could be had under a free licence.

@@ -9,6 +9,7 @@
 //! runs to the photo's edge.
 
 use burn::tensor::Tensor;
+use image::RgbImage;
 use rayon::prelude::*;
 
 use super::align::FaceSquare;
@@ -59,6 +60,11 @@ impl SquareEdit {
             Self { side, painted, values: (0..pixels).map(value).collect() }
         };
         numbers.chunks_exact(6 * pixels).map(of_image).collect()
+    }
+
+    /// Whether every value is a number. A generator that training has broken makes others.
+    pub fn is_finite(&self) -> bool {
+        self.values.iter().flatten().all(|value| value.is_finite())
     }
 
     /// Side of the square that the edit was made on, in pixels.
@@ -295,6 +301,20 @@ impl Work<'_> {
         }
         found.map(|value| value.clamp(0.0, T::LARGEST))
     }
+}
+
+/// An image after the edits of some of its squares.
+pub fn edited(image: &RgbImage, squares: &[FaceSquare], edits: &[&SquareEdit], strength: f32) -> RgbImage {
+    let (width, height) = image.dimensions();
+    let mut pixels = Pixels::new(width, height, 3, Samples::Eight(image.as_raw().clone()));
+    for (square, edit) in squares.iter().zip(edits) {
+        Patch::new(&pixels, square, edit, strength).swap(&mut pixels);
+    }
+    match pixels.samples_mut() {
+        Samples::Eight(samples) => RgbImage::from_raw(width, height, std::mem::take(samples)),
+        Samples::Sixteen(_) => None,
+    }
+    .expect("the samples are still the image's")
 }
 
 #[cfg(test)]

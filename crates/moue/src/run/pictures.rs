@@ -4,9 +4,8 @@ use image::{Rgb, RgbImage};
 
 use crate::base::image as images;
 use crate::photo::align::FaceSquare;
-use crate::photo::apply::{Patch, SquareEdit};
+use crate::photo::apply::{SquareEdit, edited};
 use crate::photo::file::Photo;
-use crate::photo::pixels::{Pixels, Samples};
 
 /// Longer side of a loop's frames, in pixels.
 const FRAME: u32 = 640;
@@ -24,20 +23,6 @@ const FULL_COLOUR: f32 = 0.1;
 /// A face square after an edit.
 pub(super) fn cell(square: &RgbImage, edit: &SquareEdit, strength: f32) -> RgbImage {
     edited(square, &[FaceSquare::middle_of(square.dimensions())], &[edit], strength)
-}
-
-/// An image after the edits of some of its squares.
-fn edited(image: &RgbImage, squares: &[FaceSquare], edits: &[&SquareEdit], strength: f32) -> RgbImage {
-    let (width, height) = image.dimensions();
-    let mut pixels = Pixels::new(width, height, 3, Samples::Eight(image.as_raw().clone()));
-    for (square, edit) in squares.iter().zip(edits) {
-        Patch::new(&pixels, square, edit, strength).swap(&mut pixels);
-    }
-    match pixels.samples_mut() {
-        Samples::Eight(samples) => RgbImage::from_raw(width, height, std::mem::take(samples)),
-        Samples::Sixteen(_) => None,
-    }
-    .expect("the samples are still the image's")
 }
 
 /// Brings the cells of a sheet to the size of its first.

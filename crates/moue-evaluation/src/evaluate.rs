@@ -1,0 +1,302 @@
+//! Models judged by one protocol on the same images.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::fs;
+use std::time::Instant;
+
+use burn::tensor::Device;
+use image::RgbImage;
+use moue::base::error::{Error, Result};
+use moue::base::image::{read, square, to_tensor};
+use moue::data::{Dataset, Split};
+use moue::photo::align::FaceSquare;
+use moue::photo::apply::{SquareEdit, edited};
+use moue::run::exchange::Tensors;
+use moue::run::model::{Model, Weights};
+use sha2::{Digest, Sha256};
+
+use crate::ask::key;
+use crate::bootstrap::{Draws, interval};
+use crate::images::Cache;
+use crate::judges::{Judges, Question};
+use crate::material::{KernelDraws, Material};
+use crate::networks::inception::InceptionFeatures;
+use crate::protocol::{Protocol, Task};
+use crate::rows::Rows;
+use crate::scores::{Difference, Evaluation, Facts, Of};
+use crate::weights::{digest, hex};
+
+/// A model to judge.
+pub struct Candidate {
+    /// Its name in tables.
+    pub name: String,
+    /// The model.
+    pub model: Model,
+    /// How strongly its edits are applied.
+    pub strength: f32,
+}
+
+/// The networks that judge. What is not there is not asked.
+pub struct Networks {
+    /// Features for distances between sets.
+    pub inception: Option<InceptionFeatures>,
+    /// Expressions, identity, perceptual distance.
+    pub judges: Judges,
+}
+
+/// A part of the work for one of several machines that share a cache: what each of them has measured is measured for all.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Shard {
+    /// Which part, from 0.
+    pub index: usize,
+    /// Of how many.
+    pub count: usize,
+}
+
+impl Shard {
+    /// Whether the number `index` of a list is this part's.
+    pub fn holds(self, index: usize) -> bool {
+        index % self.count == self.index
+    }
+}
+
+/// How models are judged.
+pub struct Settings<'a> {
+    /// Who is judged.
+    pub protocol: Protocol,
+    /// Side in pixels at which everything is compared.
+    pub image_size: usize,
+    /// Draws of people for the intervals.
+    pub draws: usize,
+    /// Decides what is drawn.
+    pub seed: u64,
+    /// Answers that are known.
+    pub cache: &'a Cache,
+    /// Where it computes.
+    pub device: Device,
+}
+
+/// How far an evaluation is.
+pub struct Progress<'a> {
+    /// The row.
+    pub row: &'a str,
+    /// Images looked at.
+    pub done: usize,
+    /// Images in all.
+    pub total: usize,
+}
+
+/// Judges models on a data set.
+///
+/// # Errors
+/// [`Error::Data`] for a data set that the protocol cannot be applied to, [`Error::Read`] and [`Error::Image`] for a file
+/// that cannot be used, [`Error::Config`] for a model that makes values that are no numbers.
+pub fn evaluate(
+    dataset: &Dataset,
+    split: &Split,
+    candidates: &mut [Candidate],
+    networks: &Networks,
+    settings: &Settings<'_>,
+    progress: &mut dyn FnMut(Progress<'_>),
+) -> Result<Evaluation> {
+    let task = Task::new(settings.protocol, dataset, split, settings.seed)?;
+    let draws = draws(&task, settings);
+    let rows = Rows::new(&task, networks, settings, None)?;
+    let mut shown = Vec::new();
+    let mut kernel_draws: Vec<(String, KernelDraws)> = Vec::new();
+    let fixed = [("real", Of::Real), ("copy", Of::Copy)];
+    for (name, of) in fixed {
+        let mut tell = |done, total| progress(Progress { row: name, done, total });
+        let material = match of {
+            Of::Real => rows.real(&mut tell)?,
+            _ => rows.copy(&mut tell)?,
+        };
+        shown.push(material.row(name, of, &draws)?.0);
+    }
+    for candidate in candidates.iter_mut() {
+        let name = candidate.name.clone();
+        let mut tell = |done, total| progress(Progress { row: &name, done, total });
+        let (material, facts) = judge(&rows, candidate, settings, &mut tell)?;
+        let (row, of_kernel) = material.row(&name, Of::Model(facts), &draws)?;
+        shown.push(row);
+        kernel_draws.push((name, of_kernel));
+    }
+    Ok(Evaluation {
+        format: 1,
+        data: dataset.name.clone(),
+        protocol: settings.protocol,
+        description: task.describe(),
+        image_size: settings.image_size,
+        draws: settings.draws,
+        notes: notes(networks),
+        rows: shown,
+        differences: differences(&kernel_draws),
+    })
+}
+
+/// Measures a part of what [`evaluate`] needs, into the cache that the settings name: once all parts are measured, it
+/// computes nothing but the tables.
+///
+/// # Errors
+/// As [`evaluate`].
+pub fn measure_shard(
+    dataset: &Dataset,
+    split: &Split,
+    candidates: &mut [Candidate],
+    networks: &Networks,
+    settings: &Settings<'_>,
+    shard: Shard,
+    progress: &mut dyn FnMut(Progress<'_>),
+) -> Result<()> {
+    let task = Task::new(settings.protocol, dataset, split, settings.seed)?;
+    let rows = Rows::new(&task, networks, settings, Some(shard))?;
+    rows.real(&mut |done, total| progress(Progress { row: "real", done, total }))?;
+    rows.copy(&mut |done, total| progress(Progress { row: "copy", done, total }))?;
+    for candidate in candidates.iter_mut() {
+        let name = candidate.name.clone();
+        judge(&rows, candidate, settings, &mut |done, total| progress(Progress { row: &name, done, total }))?;
+    }
+    Ok(())
+}
+
+/// What a model's row is computed of, and what is known of the model.
+fn judge(
+    rows: &Rows<'_>,
+    candidate: &mut Candidate,
+    settings: &Settings<'_>,
+    progress: &mut dyn FnMut(usize, usize),
+) -> Result<(Material, Facts)> {
+    let tensors = Tensors::of(&mut *candidate.model.translator, String::new());
+    let weights = digest(&tensors);
+    let painter = Painter { candidate, device: &settings.device, spent: RefCell::new((0, 0.0)) };
+    let method = serde_json::to_string(&candidate.model.card.method).unwrap_or_default();
+    let identity = key(&["model", &weights, &method, &candidate.strength.to_string()]);
+    let material = rows.model(&painter, &identity, progress)?;
+    let (results, seconds) = *painter.spent.borrow();
+    let card = &candidate.model.card;
+    let facts = Facts {
+        method: card.method.name().to_string(),
+        image_size: card.method.image_size(),
+        data: card.data.clone(),
+        iteration: card.iteration,
+        updates: card.updates.clone(),
+        averaged: card.weights == Weights::Average,
+        strength: candidate.strength,
+        parameters: tensors.values.values().map(|(_, values)| values.len()).sum(),
+        images_per_second: (results >= 16).then(|| results as f64 / seconds),
+        weights,
+    };
+    Ok((material, facts))
+}
+
+/// Makes a model's results.
+pub(crate) struct Painter<'a> {
+    candidate: &'a Candidate,
+    device: &'a Device,
+    /// Results made, and the seconds that they took.
+    spent: RefCell<(usize, f64)>,
+}
+
+impl Painter<'_> {
+    /// The faces with the target expressions, at their own size. `shown` names a face in errors.
+    pub(crate) fn paint(
+        &self,
+        faces: &[RgbImage],
+        targets: &[moue::base::expression::Expression],
+        shown: &dyn Fn(usize) -> String,
+    ) -> Result<Vec<RgbImage>> {
+        let begun = Instant::now();
+        let side = self.candidate.model.card.method.image_size() as u32;
+        let small: Vec<RgbImage> = faces.iter().map(|face| square(face.clone(), side)).collect();
+        let x = to_tensor(&small, self.device);
+        let edits = SquareEdit::of_batch(self.candidate.model.translator.edit(x.clone(), targets), &x);
+        if let Some(broken) = edits.iter().position(|edit| !edit.is_finite()) {
+            let (name, target) = (&self.candidate.name, targets[broken]);
+            let problem =
+                format!("{name} makes values that are no numbers of {} with {target}", shown(broken));
+            let hint = "training has diverged: judge an earlier checkpoint, and lower the learning rate";
+            return Err(Error::config(problem, hint));
+        }
+        let apply = |(face, edit): (&RgbImage, &SquareEdit)| {
+            edited(face, &[FaceSquare::middle_of(face.dimensions())], &[edit], self.candidate.strength)
+        };
+        let results = faces.iter().zip(&edits).map(apply).collect();
+        let mut spent = self.spent.borrow_mut();
+        *spent = (spent.0 + faces.len(), spent.1 + begun.elapsed().as_secs_f64());
+        Ok(results)
+    }
+}
+
+/// Draws of the people who are judged, and of those of the row `real`.
+fn draws(task: &Task, settings: &Settings<'_>) -> Draws {
+    let people = |images: &mut dyn Iterator<Item = usize>| {
+        let mut people: Vec<usize> = images.map(|image| task.people[image]).collect();
+        people.sort_unstable();
+        people.dedup();
+        people
+    };
+    let results = task.results.iter().flat_map(|sets| &sets.reals);
+    let judged = people(&mut results.copied().chain(task.cases.iter().map(|case| case.source)));
+    let mut others = people(&mut task.floor.iter().flat_map(|sets| &sets.others).copied());
+    others.retain(|person| judged.binary_search(person).is_err());
+    let count = task.people.iter().max().map_or(0, |most| most + 1);
+    Draws::new(settings.draws, count, &[judged, others], settings.seed)
+}
+
+/// What of the metrics is left out, and how to have it.
+fn notes(networks: &Networks) -> Vec<String> {
+    let mut notes = Vec::new();
+    if networks.inception.is_none() {
+        notes.push("Left out: FID, KID, precision, recall, density, coverage: the weights of Inception-v3 are not there.");
+    }
+    if networks.judges.fingerprint(Question::Identity).is_none() {
+        notes.push("Left out: identity: the weights of the face recognition network are not there.");
+    }
+    if networks.judges.fingerprint(Question::Lpips).is_none() {
+        notes.push("Left out: LPIPS and diversity: the weights of LPIPS are not there.");
+    }
+    notes.into_iter().map(str::to_string).collect()
+}
+
+/// Of every two models how their kernel distances differ, draw by draw.
+fn differences(rows: &[(String, KernelDraws)]) -> Vec<Difference> {
+    let mut differences = Vec::new();
+    for (at, (first, ours)) in rows.iter().enumerate() {
+        for (second, theirs) in &rows[at + 1..] {
+            for ((expression, value, draws), (_, other, others)) in ours.iter().zip(theirs) {
+                let drawn: Vec<f64> = draws.iter().zip(others).map(|(a, b)| a - b).collect();
+                if let Some(interval) = interval(&drawn) {
+                    let rows = [first.clone(), second.clone()];
+                    differences.push(Difference {
+                        rows,
+                        expression: *expression,
+                        value: value - other,
+                        interval,
+                    });
+                }
+            }
+        }
+    }
+    differences
+}
+
+/// Of each sample what decides its pixels at a size; `None` for those that no one asks for.
+pub(crate) fn sample_keys(
+    task: &Task,
+    wanted: &[bool],
+    image_size: usize,
+) -> Result<BTreeMap<usize, String>> {
+    let mut keys = BTreeMap::new();
+    for (index, sample) in task.samples.iter().enumerate().filter(|(index, _)| wanted[*index]) {
+        let bytes = fs::read(&sample.file).map_err(Error::read(&sample.file))?;
+        let content = hex(&Sha256::digest(&bytes));
+        keys.insert(index, key(&["sample", &content, &image_size.to_string()]));
+    }
+    Ok(keys)
+}
+
+/// A sample's face at the size of the comparison.
+pub(crate) fn face(task: &Task, index: usize, image_size: usize) -> Result<RgbImage> {
+    Ok(square(read(&task.samples[index].file)?, image_size as u32))
+}

@@ -1,0 +1,229 @@
+//! What a row of a table is computed of, and the row.
+
+use std::collections::BTreeMap;
+
+use moue::base::error::Result;
+use moue::base::expression::Expression;
+use rayon::prelude::*;
+
+use crate::accuracy::Confusion;
+use crate::bootstrap::{Draws, interval, interval_about, mean, weighted_quantile};
+use crate::judges::Classifier;
+use crate::metrics::precision_recall::Neighbourhoods;
+use crate::metrics::{Draw, Features, Gram, frechet, kernel};
+use crate::networks::CLASSES;
+use crate::scores::{Metric, Of, Row, Score, Scores};
+
+/// What KIDs are multiplied by in tables.
+const KID_UNIT: f64 = 1000.0;
+
+/// Two sets of images as features, with the person of each image.
+#[derive(Debug, Clone)]
+pub(crate) struct SetPair {
+    pub(crate) expression: Expression,
+    /// Real images, and what stands against them.
+    pub(crate) features: [Features; 2],
+    pub(crate) people: [Vec<usize>; 2],
+}
+
+/// A number of one result. What is between two people's results counts for both.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Observation {
+    pub(crate) target: Expression,
+    pub(crate) people: [usize; 2],
+    pub(crate) value: f64,
+}
+
+/// What a classifier found.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Reading {
+    pub(crate) target: Expression,
+    pub(crate) person: usize,
+    pub(crate) probabilities: [f32; 7],
+}
+
+/// All that a row is computed of. What could not be measured is empty.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Material {
+    pub(crate) sets: Vec<SetPair>,
+    pub(crate) readings: BTreeMap<Classifier, Vec<Reading>>,
+    /// Distances of identity, LPIPS to the truth, LPIPS between people, reconstruction errors.
+    pub(crate) identity: Vec<Observation>,
+    pub(crate) lpips: Vec<Observation>,
+    pub(crate) diversity: Vec<Observation>,
+    pub(crate) reconstruction: Vec<Observation>,
+}
+
+/// A kernel distance's draws, for differences between rows. By expression, last over all.
+pub(crate) type KernelDraws = Vec<(Option<Expression>, f64, Vec<f64>)>;
+
+impl Material {
+    /// The row of a name.
+    ///
+    /// # Errors
+    /// Those of the metrics: features that do not fit each other.
+    pub(crate) fn row(&self, name: &str, of: Of, draws: &Draws) -> Result<(Row, KernelDraws)> {
+        let mut kernel_draws = Vec::new();
+        let mut expressions = BTreeMap::new();
+        for expression in Expression::ALL {
+            let scores = self.scores(Some(expression), draws, &mut kernel_draws)?;
+            if !scores.is_empty() {
+                expressions.insert(expression, scores);
+            }
+        }
+        let overall = self.scores(None, draws, &mut kernel_draws)?;
+        let confusion = self.readings.iter().map(|(classifier, readings)| {
+            let mut confusion = Confusion::default();
+            readings.iter().for_each(|reading| confusion.add(reading.target, &reading.probabilities));
+            let rows = Expression::ALL.map(|target| confusion.row(target).to_vec()).to_vec();
+            (classifier.name().to_string(), rows)
+        });
+        let row = Row { name: name.to_string(), of, expressions, overall, confusion: confusion.collect() };
+        Ok((row, kernel_draws))
+    }
+
+    /// The scores of an expression, or over all.
+    fn scores(
+        &self,
+        expression: Option<Expression>,
+        draws: &Draws,
+        kernel_draws: &mut KernelDraws,
+    ) -> Result<Scores> {
+        let mut scores = Scores::new();
+        if let Some(pair) = self.pair(expression)? {
+            let (of_sets, kernel) = set_scores(&pair, draws)?;
+            scores.extend(of_sets);
+            kernel_draws.extend(kernel.map(|(value, draws)| (expression, value, draws)));
+        }
+        for (classifier, metric) in [(Classifier::FaceApi, Metric::FaceApi), (Classifier::Fer, Metric::Fer)] {
+            let readings = self.readings.get(&classifier).map_or(&[][..], Vec::as_slice);
+            scores.extend(accuracy(readings, expression, draws).map(|score| (metric, score)));
+        }
+        let of = |observations: &[Observation]| -> Vec<Observation> {
+            let wanted = |o: &&Observation| expression.is_none_or(|expression| o.target == expression);
+            observations.iter().filter(wanted).copied().collect()
+        };
+        let quantile = |share: f64| {
+            move |values: &[f64], times: &dyn Fn(usize) -> u32| weighted_quantile(values, times, share)
+        };
+        let average = |values: &[f64], times: &dyn Fn(usize) -> u32| mean(values, times);
+        let identity = of(&self.identity);
+        scores.extend(score(&identity, draws, quantile(0.5)).map(|score| (Metric::Identity, score)));
+        scores.extend(score(&identity, draws, quantile(0.95)).map(|score| (Metric::Identity95, score)));
+        for (metric, observations) in [
+            (Metric::Lpips, &self.lpips),
+            (Metric::Diversity, &self.diversity),
+            (Metric::Reconstruction, &self.reconstruction),
+        ] {
+            scores.extend(score(&of(observations), draws, average).map(|score| (metric, score)));
+        }
+        Ok(scores)
+    }
+
+    /// The sets of an expression, or of all together.
+    fn pair(&self, expression: Option<Expression>) -> Result<Option<SetPair>> {
+        let Some(first) = self.sets.first() else { return Ok(None) };
+        if let Some(expression) = expression {
+            return Ok(self.sets.iter().find(|pair| pair.expression == expression).cloned());
+        }
+        let together = |side: usize| {
+            let values = self.sets.iter().flat_map(|pair| pair.features[side].values()).copied().collect();
+            Features::new(first.features[side].dimensions(), values)
+        };
+        let people = |side: usize| self.sets.iter().flat_map(|pair| pair.people[side].clone()).collect();
+        Ok(Some(SetPair {
+            expression: first.expression,
+            features: [together(0)?, together(1)?],
+            people: [people(0), people(1)],
+        }))
+    }
+}
+
+/// A kernel distance and its draws, times [`KID_UNIT`].
+type Kernel = Option<(f64, Vec<f64>)>;
+
+/// The distances of two sets.
+fn set_scores(pair: &SetPair, draws: &Draws) -> Result<(Scores, Kernel)> {
+    let [reals, others] = &pair.features;
+    let count = others.count();
+    let mut scores = Scores::new();
+    if reals.count() < 2 || count < 2 {
+        return Ok((scores, None));
+    }
+    let gram = Gram::of(reals, others);
+    let clusters = [pair.people[0].as_slice(), pair.people[1].as_slice()];
+    let draw = |times| Draw { clusters, times };
+    let each = |figure: &(dyn Fn(Draw<'_>) -> Option<f64> + Sync)| -> Vec<f64> {
+        draws.times().par_iter().filter_map(|times| figure(draw(times))).collect()
+    };
+    let value = frechet::of_pairs(&gram, None)?;
+    let drawn = each(&|draw| frechet::of_pairs(&gram, Some(draw)).ok());
+    scores.insert(Metric::Fid, Score { value, interval: interval_about(value, &drawn), error: None, count });
+    let mut kernel_draws = None;
+    if let Some(distance) = kernel::of_pairs(&gram) {
+        let value = KID_UNIT * distance.value;
+        // A draw that there is none of is kept as no number, so that draws of two rows stay side by side.
+        let drawn: Vec<f64> = draws
+            .times()
+            .iter()
+            .map(|times| kernel::of_draw(&gram, draw(times)).map_or(f64::NAN, |value| KID_UNIT * value))
+            .collect();
+        let error = distance.error.map(|error| KID_UNIT * error);
+        let finite: Vec<f64> = drawn.iter().copied().filter(|value| value.is_finite()).collect();
+        scores.insert(Metric::Kid, Score { value, interval: interval_about(value, &finite), error, count });
+        kernel_draws = Some((value, drawn));
+    }
+    let neighbourhoods = Neighbourhoods::of(&gram);
+    let whole = neighbourhoods.scores(None);
+    let drawn: Vec<_> = draws.times().iter().map(|times| neighbourhoods.scores(Some(draw(times)))).collect();
+    for (metric, value, drawn) in [
+        (Metric::Precision, whole.precision, drawn.iter().filter_map(|s| s.precision).collect::<Vec<_>>()),
+        (Metric::Recall, whole.recall, drawn.iter().filter_map(|s| s.recall).collect()),
+        (Metric::Density, whole.density, drawn.iter().filter_map(|s| s.density).collect()),
+        (Metric::Coverage, whole.coverage, drawn.iter().filter_map(|s| s.coverage).collect()),
+    ] {
+        let score = |value| Score { value, interval: interval(&drawn), error: None, count };
+        scores.extend(value.map(|value| (metric, score(value))));
+    }
+    Ok((scores, kernel_draws))
+}
+
+/// How often a classifier reads the target; over all expressions the mean of its classes.
+fn accuracy(readings: &[Reading], expression: Option<Expression>, draws: &Draws) -> Option<Score> {
+    let classes: Vec<Expression> =
+        CLASSES.iter().copied().filter(|class| expression.is_none_or(|wanted| wanted == *class)).collect();
+    let of_class = |class: &Expression| -> (Vec<f64>, Vec<usize>) {
+        let wanted = readings.iter().filter(|reading| reading.target == *class);
+        let right = |reading: &Reading| crate::accuracy::answer(&reading.probabilities) == *class;
+        wanted.map(|reading| (f64::from(u8::from(right(reading))), reading.person)).unzip()
+    };
+    let classes: Vec<_> = classes.iter().map(of_class).filter(|(values, _)| !values.is_empty()).collect();
+    let count = classes.iter().map(|(values, _)| values.len()).sum();
+    let figure = |times: &dyn Fn(usize) -> u32| -> Option<f64> {
+        let each = classes.iter().filter_map(|(values, people)| mean(values, |index| times(people[index])));
+        let each: Vec<f64> = each.collect();
+        (!each.is_empty()).then(|| each.iter().sum::<f64>() / each.len() as f64)
+    };
+    let value = figure(&|_| 1)?;
+    let drawn: Vec<f64> = draws.times().iter().filter_map(|times| figure(&|person| times[person])).collect();
+    Some(Score { value, interval: interval(&drawn), error: None, count })
+}
+
+/// A figure of some observations; `None` of none.
+fn score(
+    observations: &[Observation],
+    draws: &Draws,
+    figure: impl Fn(&[f64], &dyn Fn(usize) -> u32) -> Option<f64>,
+) -> Option<Score> {
+    let values: Vec<f64> = observations.iter().map(|observation| observation.value).collect();
+    let value = figure(&values, &|_| 1)?;
+    let of_draw = |times: &Vec<u32>| {
+        let times = |index: usize| match observations[index].people {
+            [one, other] if one == other => times[one],
+            [one, other] => times[one] * times[other],
+        };
+        figure(&values, &times)
+    };
+    let drawn: Vec<f64> = draws.times().iter().filter_map(of_draw).collect();
+    Some(Score { value, interval: interval(&drawn), error: None, count: values.len() })
+}
