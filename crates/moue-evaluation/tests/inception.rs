@@ -122,3 +122,24 @@ fn what_was_computed_is_read_the_second_time() {
     assert_eq!(first.features.row(2), second.features.row(2));
     assert_ne!(first.features.row(1), second.features.row(1));
 }
+
+/// `cargo test --release -p moue-evaluation --test inception -- --ignored --nocapture`
+#[test]
+#[ignore = "a measurement"]
+fn images_per_second() {
+    let Some(network) = inception() else { return };
+    let extractor = InceptionFeatures { network, resize: Resize::PytorchFid };
+    for threads in [1, 2] {
+        for batch in [1, 4, 8, 16] {
+            let pictures = vec![picture([256, 256]); batch];
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+            let run = || {
+                let begun = std::time::Instant::now();
+                extractor.extract(&pictures).unwrap();
+                begun.elapsed().as_secs_f64()
+            };
+            let fastest = pool.install(|| (0..5).map(|_| run()).fold(f64::INFINITY, f64::min));
+            println!("{threads} threads, batch {batch}: {:.2} images/s", batch as f64 / fastest);
+        }
+    }
+}

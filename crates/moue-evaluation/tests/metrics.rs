@@ -302,3 +302,41 @@ fn the_same_bits_at_any_number_of_threads() {
     };
     assert!(at(1) == at(2) && at(1) == at(5));
 }
+
+/// `cargo test --release -p moue-evaluation --test metrics -- --ignored --nocapture`
+#[test]
+#[ignore = "a measurement"]
+fn what_distances_cost() {
+    let time = |what: &str, run: &mut dyn FnMut()| {
+        let once = |run: &mut dyn FnMut()| {
+            let begun = std::time::Instant::now();
+            run();
+            begun.elapsed().as_secs_f64() * 1e3
+        };
+        println!("{what}: {:.2} ms", (0..3).map(|_| once(run)).fold(f64::INFINITY, f64::min));
+    };
+    for count in [100, 200] {
+        let (left, right) = (normal(1, [count, 2048], 0.4, 0.3), normal(2, [count, 2048], 0.5, 0.3));
+        let gram = Gram::of(&left, &right);
+        let clusters: Vec<usize> = (0..count).collect();
+        let (mut times, mut rng) = (vec![0; count], Rng::stream(1, "bootstrap", 0));
+        (0..count).for_each(|_| times[rng.below(count)] += 1);
+        let draw = Draw { clusters: [&clusters; 2], times: &times };
+        time(&format!("{count} against {count}: all from features"), &mut || {
+            frechet::of_features(&left, &right).unwrap();
+        });
+        time("  gram", &mut || drop(Gram::of(&left, &right)));
+        time("  frechet of a gram", &mut || drop(frechet::of_pairs(&gram, None)));
+        time("  frechet of a draw", &mut || drop(frechet::of_pairs(&gram, Some(draw))));
+        time("  kernel", &mut || drop(kernel::of_pairs(&gram)));
+        time("  kernel of a draw", &mut || drop(kernel::of_draw(&gram, draw)));
+        time("  neighbourhoods", &mut || drop(Neighbourhoods::of(&gram)));
+    }
+    let (left, right) = (normal(1, [2500, 2048], 0.4, 0.3), normal(2, [2500, 2048], 0.5, 0.3));
+    let statistics = [&left, &right].map(|set| Statistics::of(set, None).unwrap());
+    time("2,500 vectors: statistics", &mut || drop(Statistics::of(&left, None)));
+    time("2,500 against 2,500: frechet of statistics", &mut || {
+        drop(frechet::of_statistics(&statistics[0], &statistics[1]));
+    });
+    time("  kernel, streamed", &mut || drop(kernel::of_pairs(&Streamed::of(&left, &right))));
+}
