@@ -1,5 +1,11 @@
-//! A figure for contempt that is moue's own, for no free classifier knows it: how far one corner of the mouth is raised over
-//! the other, by the 68 landmarks, beyond what the same person's neutral face shows.
+//! A figure for contempt that is moue's own, for no free classifier knows it: how far one corner of the mouth is raised
+//! over the other, by the 68 landmarks, beyond what the same person's neutral face shows.
+
+//!
+//! Of the 81 people of the Face Research Lab London Set it is 2.21 to 4.57 percent of the eyes' distance for contemptuous
+//! faces (median 3.35) and 0.00 to 2.18 for the six other expressions (median 0.22, 95 % below 0.86): it parts them
+//! wholly. But those contemptuous faces are warped photographs, each with one corner raised; contempt that shows
+//! otherwise is not measured by it.
 
 use std::ops::Range;
 
@@ -28,11 +34,15 @@ pub fn tilt(points: &[[f64; 2]]) -> f64 {
     ((to[0] - from[0]) * dy - (to[1] - from[1]) * dx) / area * 100.0
 }
 
-/// How far the mouth of a result stands more askew than that of its neutral source, from their [`tilt`]s: in percent of the
-/// eyes' distance, whichever side is raised.
+/// How far the mouth of a result stands more askew than that of its neutral source, from their [`tilt`]s: in percent of
+/// the eyes' distance, whichever side is raised.
 pub fn asymmetry(result: f32, source: f32) -> f32 {
     (result - source).abs()
 }
+
+/// An [`asymmetry`] from which on a face counts as contemptuous: of the 81 people's true images 81 of 81 contemptuous
+/// ones do, and 3 of 486 others.
+pub const ASKEW: f32 = 1.75;
 
 #[cfg(test)]
 mod tests {

@@ -1,8 +1,8 @@
 //! The part of a face square that the networks want to see, at their sizes.
 //!
 //! They want a face from brow to chin, and not the whole square: asked about the whole, face-api reads .50 of the true
-//! images of the 81 people of the Face Research Lab London Set, and of this box .69. The resampling is Pillow's, bit for bit,
-//! so that figures can be compared with those of Python scripts around the same networks.
+//! images of the 81 people of the Face Research Lab London Set, and of this box .69. The resampling is Pillow's, bit for
+//! bit, so that figures can be compared with those of Python scripts around the same networks.
 
 use std::ops::Range;
 
@@ -19,16 +19,16 @@ pub struct FaceBox {
     pub side: f64,
 }
 
-/// The face in moue's framing, with the eyes at 0.42 of the height and 0.25 of the width apart: 0.168 from the left, 0.227 from the
-/// top, 0.664 wide and high. One of several boxes that give, on true images, the figures known of them; no synthesised image
-/// was looked at to choose it, and boxes a few pixels off read between .68 and .72.
+/// The face in moue's framing, with the eyes at 0.42 of the height and 0.25 of the width apart: 0.168 from the left,
+/// 0.227 from the top, 0.664 wide and high. One of several boxes that give, on true images, the figures known of them; no
+/// synthesised image was looked at to choose it, and boxes a few pixels off read between .68 and .72.
 pub const FACE: FaceBox = FaceBox { left: 43.0 / 256.0, top: 58.0 / 256.0, side: 170.0 / 256.0 };
 
 /// How far the other four of [`FIVE`] are moved: 4 pixels of 256.
 const MOVED: f64 = 4.0 / 256.0;
 
-/// [`FACE`], and the same moved to the left, right, top and bottom. A classifier's figure over one box jumps by .02 to .05
-/// with its place; the mean over these five is steadier.
+/// [`FACE`], and the same moved to the left, right, top and bottom. A classifier's figure over one box jumps by .02 to
+/// .05 with its place; the mean over these five is steadier.
 pub const FIVE: [FaceBox; 5] = [
     FACE,
     FaceBox { left: FACE.left - MOVED, ..FACE },

@@ -1,7 +1,7 @@
 //! The judges: what evaluation asks about face squares, at any size, in moue's framing.
 //!
-//! Every answer depends on one image (or one pair of images) and the weights alone, so it can be kept under the sum of the
-//! image's bytes and the judge's [`Judges::fingerprint`].
+//! Every answer depends on one image (or one pair of images) and the weights alone, so it can be kept under the sum of
+//! the image's bytes and the judge's [`Judges::fingerprint`].
 
 use std::path::Path;
 
@@ -59,7 +59,8 @@ pub enum Question {
     MouthTilt,
 }
 
-/// The networks. Those for expressions and landmarks are embedded; identity and LPIPS answer once their weights are there.
+/// The networks. Those for expressions and landmarks are embedded; identity and LPIPS answer once their weights are
+/// there.
 #[derive(Debug, Clone)]
 pub struct Judges {
     face_api: FaceExpressionNet,
@@ -81,12 +82,12 @@ impl Judges {
         }
     }
 
-    /// The embedded judges and those whose files, by the names in [`crate::networks::sources`], are in a folder such as that of
-    /// `MOUE_WEIGHTS`.
+    /// The embedded judges and those whose files, by the names in [`crate::networks::sources`], are in a folder such as
+    /// that of `MOUE_WEIGHTS`.
     ///
     /// # Errors
-    /// [`Error::Read`] when a file is there and cannot be read, [`Error::Weights`] when it is damaged. That one is missing is
-    /// no error.
+    /// [`Error::Read`] when a file is there and cannot be read, [`Error::Weights`] when it is damaged. That one is
+    /// missing is no error.
     pub fn with_folder(folder: &Path, device: &Device) -> Result<Self> {
         let mut judges = Self::embedded(device);
         let read = |source: Source| {
@@ -143,8 +144,8 @@ impl Judges {
     /// LPIPS between images of the same place in both lists, whole squares at their own size.
     ///
     /// # Errors
-    /// [`Error::Weights`] when the network is not there, [`Error::Config`] when the lists are not equally long, the images of a
-    /// pair differ in size, or one has a side of less than 31 pixels.
+    /// [`Error::Weights`] when the network is not there, [`Error::Config`] when the lists are not equally long, the
+    /// images of a pair differ in size, or one has a side of less than 31 pixels.
     pub fn lpips(&self, first: &[RgbImage], second: &[RgbImage]) -> Result<Vec<f32>> {
         if first.len() != second.len() {
             let problem =
@@ -159,7 +160,8 @@ impl Judges {
     /// What of an image LPIPS compares, for many comparisons: [`Features::distance`] and [`pairwise`].
     ///
     /// # Errors
-    /// [`Error::Weights`] when the network is not there, [`Error::Config`] for an image with a side of less than 31 pixels.
+    /// [`Error::Weights`] when the network is not there, [`Error::Config`] for an image with a side of less than 31
+    /// pixels.
     pub fn perceptual_features(&self, images: &[RgbImage]) -> Result<Vec<Features>> {
         let network = self.perceptual.as_ref().ok_or_else(|| absent(LPIPS))?;
         images.iter().map(|image| network.features(image)).collect()

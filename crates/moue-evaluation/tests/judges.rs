@@ -13,8 +13,8 @@ use support::{
     rendered, strangers,
 };
 
-/// What a Python script around onnxruntime reads in the same faces, in the mean over classes; there the JPEG files are decoded by
-/// libjpeg, whose pixels differ by a level here and there.
+/// What a Python script around onnxruntime reads in the same faces, in the mean over classes; there the JPEG files are
+/// decoded by libjpeg, whose pixels differ by a level here and there.
 #[test]
 fn expressions_of_the_rendered_faces_are_read_as_in_python() {
     let (faces, judges) = (rendered(), Judges::embedded(&Device::flex()));
@@ -138,10 +138,10 @@ fn lpips_of_pairs_is_that_of_their_features() {
     assert!(problem(&images, &images[..1]).contains("no pair"));
     let small = RgbImage::new(64, 64);
     assert!(problem(&images[..1], &[small]).contains("256 x 256 with 64 x 64"));
-    let tiny = RgbImage::new(31, 30);
-    assert!(problem(&[tiny.clone()], &[tiny]).contains("31 x 30"));
-    let least = RgbImage::new(31, 31);
-    assert_eq!(judges.lpips(&[least.clone()], &[least]).unwrap(), [0.0]);
+    let tiny = [RgbImage::new(31, 30)];
+    assert!(problem(&tiny, &tiny).contains("31 x 30"));
+    let least = [RgbImage::new(31, 31)];
+    assert_eq!(judges.lpips(&least, &least).unwrap(), [0.0]);
 }
 
 #[test]

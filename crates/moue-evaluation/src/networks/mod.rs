@@ -19,11 +19,16 @@ mod tfjs;
 use moue::base::expression::Expression;
 use sha2::{Digest, Sha256};
 
+<<<<<<< HEAD
 pub use self::inception_weights::INCEPTION;
 pub use self::resize::Resize;
 
 /// What the classifiers of expressions choose from, in the order of [`Expression::ALL`]. No classifier that knows contempt
 /// could be had under a free licence.
+=======
+/// What the classifiers of expressions choose from, in the order of [`Expression::ALL`]. No classifier that knows
+/// contempt could be had under a free licence.
+>>>>>>> judges
 pub const CLASSES: [Expression; 7] = [
     Expression::Angry,
     Expression::Disgusted,
@@ -42,7 +47,7 @@ fn fingerprint(name: &str, parts: &[&[u8]]) -> String {
     format!("{name}:{hexadecimal}")
 }
 
-/// The softmax of 7 logits `[batch, 7]`, with `place(i)` the place in [`CLASSES`] of the network's class i.
+/// The softmax of logits `[batch, 7]` that come in `order`, in that of [`CLASSES`].
 fn probabilities(logits: &[f32], order: [Expression; 7]) -> Vec<[f32; 7]> {
     let softmax = |logits: &[f32]| {
         let highest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);

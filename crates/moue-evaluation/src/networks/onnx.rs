@@ -70,10 +70,10 @@ fn node(message: &[u8], graph: &mut Graph) -> Option<()> {
     Some(())
 }
 
-/// Name and, where it is of f32, shape and values. TensorProto: dims = 1, data_type = 2 (f32 is 1), float_data = 4, name = 8,
-/// raw_data = 9.
+/// A name and, where the tensor is of f32, its shape and values.
 type Named = (String, Option<(Vec<usize>, Vec<f32>)>);
 
+/// TensorProto: dims = 1, data_type = 2 (f32 is 1), float_data = 4, name = 8, raw_data = 9.
 fn tensor_of(message: &[u8]) -> Option<Named> {
     let all = fields(message)?;
     let mut shape = Vec::new();

@@ -1,9 +1,10 @@
-//! face-api's face recognition: `FaceRecognitionNet` of npm `@vladmandic/face-api` 1.7.15 (MIT, `src/faceRecognitionNet`), by
-//! Vincent Mühler: a port of Davis King's `dlib_face_recognition_resnet_model_v1` (CC0), a residual network of 29
-//! convolutions. A face becomes 128 numbers; of one person's faces they lie within a Euclidean distance of about 0.6.
+//! face-api's face recognition: `FaceRecognitionNet` of npm `@vladmandic/face-api` 1.7.15 (MIT,
+//! `src/faceRecognitionNet`), by Vincent Mühler: a port of Davis King's `dlib_face_recognition_resnet_model_v1` (CC0), a
+//! residual network of 29 convolutions. A face becomes 128 numbers; of one person's faces they lie within a Euclidean
+//! distance of about 0.6.
 //!
-//! The weights are 6.4 MB, bytes with a scale and a minimum for each tensor, and are read from the package's own files, or
-//! from an ONNX export of the same network.
+//! The weights are 6.4 MB, bytes with a scale and a minimum for each tensor, and are read from the package's own files,
+//! or from an ONNX export of the same network.
 
 use std::path::Path;
 

