@@ -3,8 +3,6 @@
 //! Every answer depends on one image (or one pair of images) and the weights alone, so it can be kept under the sum of
 //! the image's bytes and the judge's [`Judges::fingerprint`].
 
-use std::path::Path;
-
 use burn::tensor::Device;
 use image::RgbImage;
 use moue::base::error::{Error, Result};
@@ -17,7 +15,8 @@ use crate::networks::expression::FaceExpressionNet;
 use crate::networks::lpips::{Features, Lpips};
 use crate::networks::minixception::MiniXception;
 use crate::networks::recognition::{FaceRecognitionNet, LENGTH};
-use crate::networks::sources::{LPIPS, RECOGNITION, Source};
+use crate::networks::sources::{self, LPIPS, RECOGNITION, Source};
+use crate::weights::{Progress, Store};
 
 /// How many images go through a network at a time.
 const BATCH: usize = 16;
@@ -82,29 +81,24 @@ impl Judges {
         }
     }
 
-    /// The embedded judges and those whose files, by the names in [`crate::networks::sources`], are in a folder such as
-    /// that of `MOUE_WEIGHTS`.
-    ///
-    /// # Errors
-    /// [`Error::Read`] when a file is there and cannot be read, [`Error::Weights`] when it is damaged. That one is
-    /// missing is no error.
-    pub fn with_folder(folder: &Path, device: &Device) -> Result<Self> {
-        let mut judges = Self::embedded(device);
-        let read = |source: Source| {
-            let path = folder.join(source.local);
-            match std::fs::read(&path) {
-                Ok(bytes) => Ok(Some((bytes, path))),
-                Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-                Err(error) => Err(Error::read(&path)(error)),
-            }
-        };
-        if let Some((bytes, path)) = read(RECOGNITION)? {
-            judges = judges.with_recognition(FaceRecognitionNet::from_onnx(&bytes, &path, device)?);
+    /// The same with the judges whose weights are found, or fetched; and what kept the others away. `progress` hears how
+    /// far a download is, with the name of what is fetched.
+    pub fn complete(
+        self,
+        store: &Store,
+        device: &Device,
+        progress: &mut dyn FnMut(&'static str, Progress),
+    ) -> (Self, Vec<Error>) {
+        let (mut judges, mut missing) = (self, Vec::new());
+        match sources::recognition(store, device, &mut |done| progress(RECOGNITION.network, done)) {
+            Ok(network) => judges = judges.with_recognition(network),
+            Err(error) => missing.push(error),
         }
-        if let Some((bytes, path)) = read(LPIPS)? {
-            judges = judges.with_perceptual(Lpips::from_safetensors(&bytes, &path, device)?);
+        match sources::lpips(store, device, &mut |done| progress(LPIPS.network, done)) {
+            Ok(network) => judges = judges.with_perceptual(network),
+            Err(error) => missing.push(error),
         }
-        Ok(judges)
+        (judges, missing)
     }
 
     /// The same with a judge of identity.
@@ -232,7 +226,7 @@ fn in_batches<Item: Sync, Cut: Send, Answer>(
 fn absent(source: Source) -> Error {
     let hint = format!(
         "set MOUE_WEIGHTS to a folder that holds {}; the weights are in {}",
-        source.local, source.package
+        source.local, source.package.address
     );
     Error::weights(source.local, format!("the weights of {} are not there", source.network), hint)
 }

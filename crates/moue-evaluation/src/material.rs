@@ -47,7 +47,8 @@ pub(crate) struct Reading {
 pub(crate) struct Material {
     pub(crate) sets: Vec<SetPair>,
     pub(crate) readings: BTreeMap<Classifier, Vec<Reading>>,
-    /// Distances of identity, LPIPS to the truth, LPIPS between people, reconstruction errors.
+    /// Whether contemptuous mouths are askew, distances of identity, LPIPS to the truth, LPIPS between people, reconstruction errors.
+    pub(crate) contempt: Vec<Observation>,
     pub(crate) identity: Vec<Observation>,
     pub(crate) lpips: Vec<Observation>,
     pub(crate) diversity: Vec<Observation>,
@@ -111,6 +112,7 @@ impl Material {
         scores.extend(score(&identity, draws, quantile(0.5)).map(|score| (Metric::Identity, score)));
         scores.extend(score(&identity, draws, quantile(0.95)).map(|score| (Metric::Identity95, score)));
         for (metric, observations) in [
+            (Metric::Contempt, &self.contempt),
             (Metric::Lpips, &self.lpips),
             (Metric::Diversity, &self.diversity),
             (Metric::Reconstruction, &self.reconstruction),

@@ -170,7 +170,7 @@ impl Task {
     }
 
     /// One person who looks one way, named as such.
-    fn same_but_expression(&self, a: usize, b: usize) -> bool {
+    pub(crate) fn same_but_expression(&self, a: usize, b: usize) -> bool {
         let (a, b) = (&self.samples[a], &self.samples[b]);
         a.identity.is_some() && a.identity == b.identity && a.gaze == b.gaze
     }

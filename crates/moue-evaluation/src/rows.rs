@@ -7,6 +7,7 @@ use moue::base::error::Result;
 use moue::base::expression::Expression;
 
 use crate::ask::{Question, ask, key};
+use crate::contempt::{ASKEW, asymmetry};
 use crate::evaluate::{Networks, Painter, Settings, Shard, face, sample_keys};
 use crate::images::Extractor;
 use crate::judges::{Classifier, Question as Judged, pairwise};
@@ -21,6 +22,7 @@ struct Looks {
     inception: Vec<Option<Vec<f32>>>,
     expressions: BTreeMap<Classifier, Vec<Option<[f32; 7]>>>,
     identity: Vec<Option<[f32; recognition::LENGTH]>>,
+    tilt: Vec<Option<Vec<f32>>>,
 }
 
 /// The rows of one task.
@@ -182,6 +184,14 @@ impl<'a> Rows<'a> {
                 questions.push(Question { shelf, keys: keys.clone(), answer: Box::new(answer) });
             }
         }
+        if let Some(fingerprint) = judges.fingerprint(Judged::MouthTilt) {
+            let answer = |_: &[usize], images: &[RgbImage]| Ok(judges.mouth_tilt(images));
+            questions.push(Question {
+                shelf: cache.shelf(&fingerprint, 1),
+                keys: keys.clone(),
+                answer: Box::new(answer),
+            });
+        }
         if let Some(fingerprint) = judges.fingerprint(Judged::Identity) {
             let answer = |_: &[usize], images: &[RgbImage]| Ok(judges.embedding(images)?.concat());
             let shelf = cache.shelf(&fingerprint, recognition::LENGTH);
@@ -201,6 +211,9 @@ impl<'a> Rows<'a> {
             if self.networks.judges.fingerprint(Judged::Expression(classifier)).is_some() {
                 looks.expressions.insert(classifier, arrays(answers.next().unwrap_or_default()));
             }
+        }
+        if self.networks.judges.fingerprint(Judged::MouthTilt).is_some() {
+            looks.tilt = answers.next().unwrap_or_default();
         }
         if self.networks.judges.fingerprint(Judged::Identity).is_some() {
             looks.identity = arrays(answers.next().unwrap_or_default());
@@ -262,6 +275,15 @@ impl<'a> Rows<'a> {
                     });
                 }
             }
+            let tilt = |looks: &Looks, place: usize| looks.tilt.get(place)?.as_ref()?.first().copied();
+            if target == Expression::Contemptuous
+                && let Some(at_rest) =
+                    self.neutral_of(case.source).and_then(|sample| tilt(of_samples, sample))
+                && let Some(tilt) = tilt(looks, place)
+            {
+                let value = f64::from(u8::from(asymmetry(tilt, at_rest) >= ASKEW));
+                material.contempt.push(Observation { target, people: [person; 2], value });
+            }
             if let (Some(Some(source)), Some(Some(result))) =
                 (of_samples.identity.get(case.source), looks.identity.get(place))
             {
@@ -270,6 +292,13 @@ impl<'a> Rows<'a> {
             }
         }
         material
+    }
+
+    /// The same person's neutral face that looks the same way, among those that are looked at.
+    fn neutral_of(&self, sample: usize) -> Option<usize> {
+        let is_neutral = |&&other: &&usize| self.task.samples[other].expression == Expression::Neutral;
+        let mut known = self.keys.keys().filter(is_neutral).copied();
+        known.find(|&other| self.task.same_but_expression(sample, other))
     }
 
     /// Of each case the answer about its sample.

@@ -27,6 +27,8 @@ pub enum Metric {
     FaceApi,
     /// Share that fer's classifier reads as the target.
     Fer,
+    /// Share of the contemptuous results whose mouth is askew by landmarks: moue's own figure, see [`crate::contempt`].
+    Contempt,
     /// Median distance of identity between source and result, 0 to about 1.4; strangers are at 0.6 and more.
     Identity,
     /// 95th percentile of the same.
@@ -52,7 +54,7 @@ pub enum Better {
 
 impl Metric {
     /// All, in the order of tables.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::Fid,
         Self::Kid,
         Self::Precision,
@@ -61,6 +63,7 @@ impl Metric {
         Self::Coverage,
         Self::FaceApi,
         Self::Fer,
+        Self::Contempt,
         Self::Identity,
         Self::Identity95,
         Self::Lpips,
@@ -79,6 +82,7 @@ impl Metric {
             Self::Coverage => "coverage",
             Self::FaceApi => "face-api",
             Self::Fer => "fer",
+            Self::Contempt => "contempt",
             Self::Identity => "identity",
             Self::Identity95 => "identity 95 %",
             Self::Lpips => "LPIPS",
@@ -102,6 +106,7 @@ impl Metric {
             Self::Coverage => "share of the real images with a result in their neighbourhood",
             Self::FaceApi => "share that face-api's classifier reads as the target (it knows no contempt)",
             Self::Fer => "share that fer's classifier reads as the target (it knows no contempt)",
+            Self::Contempt => "share of the contemptuous results with one corner of the mouth raised, by 68 landmarks: a figure of our own, for no free classifier knows contempt",
             Self::Identity => {
                 "median distance of face embeddings between source and result; below 0.6 is usually taken for one person"
             }
@@ -119,9 +124,13 @@ impl Metric {
     /// Which way it is good.
     pub fn better(self) -> Better {
         match self {
-            Self::Precision | Self::Recall | Self::Density | Self::Coverage | Self::FaceApi | Self::Fer => {
-                Better::Higher
-            }
+            Self::Precision
+            | Self::Recall
+            | Self::Density
+            | Self::Coverage
+            | Self::FaceApi
+            | Self::Fer
+            | Self::Contempt => Better::Higher,
             Self::Diversity => Better::NearReal,
             _ => Better::Lower,
         }

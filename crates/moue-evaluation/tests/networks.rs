@@ -12,8 +12,8 @@ use moue_evaluation::networks::expression::FaceExpressionNet;
 use moue_evaluation::networks::lpips::Lpips;
 use moue_evaluation::networks::minixception::MiniXception;
 use moue_evaluation::networks::recognition::{FaceRecognitionNet, LENGTH};
-use moue_evaluation::networks::sources::{LPIPS, RECOGNITION, Source};
-use sha2::{Digest, Sha256};
+use moue_evaluation::networks::sources::{self, LPIPS, RECOGNITION};
+use moue_evaluation::weights::Store;
 use support::{Golden, difference, folder};
 
 /// A network's answers, whose classes come in `order`, in that of ours.
@@ -76,33 +76,20 @@ fn perceptual_distances_are_those_of_the_lpips_package() {
     }
 }
 
-/// The bytes of a package's members, whose sums must be those stated.
-fn members(source: Source, packages: &Path) -> Vec<Vec<u8>> {
-    let read = |member: &moue_evaluation::networks::sources::Member| {
-        let bytes = fs::read(packages.join(member.path)).unwrap();
-        let sum: String = Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect();
-        assert_eq!(sum, member.sha256, "{}", member.path);
-        bytes
-    };
-    source.members.iter().map(read).collect()
-}
-
-/// MOUE_PACKAGES is a folder in which the packages of `networks/sources.rs` were unpacked.
+/// MOUE_PACKAGES is a folder that holds the packages of `networks/sources.rs`.
 #[test]
 fn the_published_files_hold_the_same_networks() {
     let (Some(packages), Some(weights)) = (folder("MOUE_PACKAGES"), folder("MOUE_WEIGHTS")) else { return };
     let (device, golden) = (Device::flex(), Golden::read());
+    let store = Store { folder: Some(packages), cache: None, offline: true };
 
-    let published = members(RECOGNITION, &packages);
-    let path = Path::new(RECOGNITION.package);
-    let network = FaceRecognitionNet::from_tfjs(&published[0], &published[1], path, &device).unwrap();
+    let network = sources::recognition(&store, &device, &mut |_| ()).unwrap();
     let ours = network.forward(&golden.images("recognition.input")).concat();
     let error = difference(&ours, &golden.numbers("recognition.output"));
     eprintln!("recognition, from the npm package: largest difference {error:e}");
     assert!(error < 1e-5, "{error}");
 
-    let published = members(LPIPS, &packages);
-    let network = Lpips::from_flax(&published[0], Path::new(LPIPS.package), &device).unwrap();
+    let network = sources::lpips(&store, &device, &mut |_| ()).unwrap();
     let path = weights.join(LPIPS.local);
     let other = Lpips::from_safetensors(&fs::read(&path).unwrap(), &path, &device).unwrap();
     for image in golden.images("lpips.wide.input") {

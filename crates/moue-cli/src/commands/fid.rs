@@ -1,9 +1,8 @@
 //! `moue fid`.
 
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use indicatif::HumanBytes;
 use moue::base::error::Result;
 use moue_evaluation::images::{Cache, Extracted, Side, extract, format_warning};
 use moue_evaluation::metrics::kernel::{self, KernelDistance};
@@ -11,14 +10,12 @@ use moue_evaluation::metrics::precision_recall::{Neighbourhoods, Scores};
 use moue_evaluation::metrics::{Features, Gram, Pairs, Statistics, Streamed, frechet};
 use moue_evaluation::networks::inception::{Inception, InceptionFeatures};
 use moue_evaluation::networks::{INCEPTION, Resize};
-use moue_evaluation::weights::{Progress, Store, Weights};
+use moue_evaluation::weights::Store;
 
 use super::compute;
+use super::judging::{Download, EVERY, cache, load};
 use crate::args::Fid;
 use crate::terminal::{bar, note, print_line};
-
-/// How often a line tells how it goes where there is no terminal for a bar.
-const EVERY: Duration = Duration::from_secs(30);
 
 /// The most images of both sides together whose products are kept: 128 MiB of them.
 const KEPT: usize = 4096;
@@ -79,11 +76,7 @@ struct Measurer<'a> {
 
 impl<'a> Measurer<'a> {
     fn new(arguments: &'a Fid, quiet: bool) -> anyhow::Result<Self> {
-        let cache = match &arguments.cache {
-            Some(folder) => Cache::at(folder),
-            None if arguments.no_cache => Cache::none(),
-            None => Cache::of_user(),
-        };
+        let cache = cache(arguments.cache.as_deref(), arguments.no_cache);
         Ok(Self { arguments, quiet, cache, device: compute(&arguments.compute)?, network: None })
     }
 
@@ -95,7 +88,10 @@ impl<'a> Measurer<'a> {
         let network = match self.network.take() {
             Some(network) => network,
             None => {
-                let network = Inception::new(&self.weights()?, &self.device)?;
+                let given = self.arguments.inception.as_deref();
+                let weights =
+                    load(&Store::from_environment(), &INCEPTION, given, &Download::new(self.quiet))?;
+                let network = Inception::new(&weights, &self.device)?;
                 InceptionFeatures { network, resize: self.arguments.resize.into() }
             }
         };
@@ -117,33 +113,6 @@ impl<'a> Measurer<'a> {
             note(self.quiet, &format!("warning: the features were not kept: {error}"));
         }
         Ok(Measured::Features(features))
-    }
-
-    fn weights(&self) -> Result<Weights> {
-        let bar = bar(0, self.quiet, "bytes");
-        let (quiet, mut begun) = (self.quiet, false);
-        let mut progress = |Progress { done, total }: Progress| {
-            if !std::mem::replace(&mut begun, true) {
-                let size = total.map_or_else(String::new, |total| format!(", {}", HumanBytes(total)));
-                note(quiet, &format!("fetching the weights of Inception-v3{size}; they are kept"));
-            }
-            bar.set_length(total.unwrap_or(done));
-            bar.set_position(done);
-        };
-        let given = self.arguments.inception.as_deref();
-        let weights = Store::from_environment().load(&INCEPTION, given, &mut progress);
-        bar.finish_and_clear();
-        let weights = weights?;
-        if !weights.is_reference {
-            let source = weights.source.display();
-            note(
-                quiet,
-                &format!(
-                    "warning: {source} holds other weights than those of 2015-12-05: the numbers are others"
-                ),
-            );
-        }
-        Ok(weights)
     }
 }
 

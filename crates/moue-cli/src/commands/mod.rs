@@ -1,6 +1,8 @@
 //! A file a command.
 
+pub(crate) mod evaluate;
 pub(crate) mod fid;
+mod judging;
 pub(crate) mod prepare;
 pub(crate) mod train;
 pub(crate) mod translate;

@@ -19,16 +19,11 @@ mod tfjs;
 use moue::base::expression::Expression;
 use sha2::{Digest, Sha256};
 
-<<<<<<< HEAD
 pub use self::inception_weights::INCEPTION;
 pub use self::resize::Resize;
 
-/// What the classifiers of expressions choose from, in the order of [`Expression::ALL`]. No classifier that knows contempt
-/// could be had under a free licence.
-=======
 /// What the classifiers of expressions choose from, in the order of [`Expression::ALL`]. No classifier that knows
 /// contempt could be had under a free licence.
->>>>>>> judges
 pub const CLASSES: [Expression; 7] = [
     Expression::Angry,
     Expression::Disgusted,

