@@ -20,6 +20,7 @@ fn main() -> ExitCode {
         Command::Prepare(arguments) => commands::prepare::run(&arguments, quiet),
         Command::Train(arguments) => commands::train::run(arguments, quiet),
         Command::Evaluate(arguments) => commands::evaluate::run(&arguments, quiet),
+        Command::Compare(arguments) => commands::compare::run(&arguments, quiet),
         Command::Fid(arguments) => commands::fid::run(&arguments, quiet),
         Command::Export(arguments) => commands::weights::export(&arguments, quiet),
         Command::Import(arguments) => commands::weights::import(&arguments, quiet),

@@ -89,3 +89,67 @@ pub(crate) fn ask(
     }
     Ok(answers)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+
+    use super::*;
+    use crate::images::Cache;
+
+    fn image(value: u8) -> RgbImage {
+        RgbImage::from_pixel(1, 1, image::Rgb([value; 3]))
+    }
+
+    #[test]
+    fn what_was_answered_is_not_asked_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let cache = Cache::at(folder.path());
+        let made = RefCell::new(Vec::new());
+        let run = |shelf: &str, asked: &dyn Fn(usize) -> bool| {
+            let answer = |_: &[usize], images: &[RgbImage]| {
+                Ok(images.iter().flat_map(|image| [f32::from(image[(0, 0)][0]), 1.0]).collect())
+            };
+            // The third image is not asked about.
+            let keys = (0..40).map(|n| (n != 2).then(|| key(&["image", &n.to_string()]))).collect();
+            let questions = [Question { shelf: cache.shelf(shelf, 2), keys, answer: Box::new(answer) }];
+            let mut images = |indices: &[usize]| {
+                made.borrow_mut().extend_from_slice(indices);
+                Ok(indices.iter().map(|&index| image(index as u8)).collect())
+            };
+            let mut heard = Vec::new();
+            let answers =
+                ask(&questions, 40, asked, &mut images, &|n| n.to_string(), &mut |done| heard.push(done))
+                    .unwrap();
+            (answers[0].clone(), heard.last().copied())
+        };
+        // One of two parts, the other, and all of it together from both.
+        run("a", &|index| index % 2 == 0);
+        assert_eq!(made.take().len(), 19);
+        let (answers, _) = run("a", &|index| index % 2 == 1);
+        assert_eq!(made.take().len(), 20);
+        assert_eq!(answers[4], Some(vec![4.0, 1.0]));
+        let (answers, heard) = run("a", &|_| true);
+        assert!(made.take().is_empty() && heard == Some(40));
+        assert_eq!((answers[2].clone(), answers[39].clone()), (None, Some(vec![39.0, 1.0])));
+        run("another network", &|_| true);
+        assert_eq!(made.take().len(), 39);
+    }
+
+    #[test]
+    fn an_answer_that_is_no_number_ends_it_with_the_image_s_name() {
+        let cache = Cache::none();
+        let answer = |_: &[usize], images: &[RgbImage]| Ok(vec![f32::NAN; images.len()]);
+        let keys = vec![Some(key(&["a"]))];
+        let questions = [Question { shelf: cache.shelf("a", 1), keys, answer: Box::new(answer) }];
+        let mut images = |_: &[usize]| Ok(vec![image(1)]);
+        let error = ask(&questions, 1, &|_| true, &mut images, &|_| "face.png".into(), &mut |_| ());
+        assert!(error.unwrap_err().to_string().contains("face.png"));
+    }
+
+    #[test]
+    fn keys_tell_parts_apart() {
+        assert_ne!(key(&["ab", "c"]), key(&["a", "bc"]));
+        assert_eq!(key(&["a"]).len(), 64);
+    }
+}

@@ -1,13 +1,14 @@
 //! Models judged by one protocol on the same images.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::time::Instant;
 
 use burn::tensor::Device;
 use image::RgbImage;
 use moue::base::error::{Error, Result};
+use moue::base::expression::Expression;
 use moue::base::image::{read, square, to_tensor};
 use moue::data::{Dataset, Split};
 use moue::photo::align::FaceSquare;
@@ -203,7 +204,7 @@ impl Painter<'_> {
     pub(crate) fn paint(
         &self,
         faces: &[RgbImage],
-        targets: &[moue::base::expression::Expression],
+        targets: &[Expression],
         shown: &dyn Fn(usize) -> String,
     ) -> Result<Vec<RgbImage>> {
         let begun = Instant::now();
@@ -299,4 +300,63 @@ pub(crate) fn sample_keys(
 /// A sample's face at the size of the comparison.
 pub(crate) fn face(task: &Task, index: usize, image_size: usize) -> Result<RgbImage> {
     Ok(square(read(&task.samples[index].file)?, image_size as u32))
+}
+
+/// A person whom a comparison shows, with what each model makes of them.
+#[derive(Debug, Clone)]
+pub struct Portrait {
+    /// Who it is: the identity, or the file.
+    pub name: String,
+    /// The face that was changed.
+    pub source: RgbImage,
+    /// What it shows.
+    pub shown: Expression,
+    /// The person's true images.
+    pub truths: BTreeMap<Expression, RgbImage>,
+    /// Each model's results, in the order of the models.
+    pub results: Vec<BTreeMap<Expression, RgbImage>>,
+}
+
+/// The first `count` people who are judged, neutral and frontal where they can be, at `image_size` pixels, with all
+/// expressions by all models.
+///
+/// # Errors
+/// As [`evaluate`].
+pub fn portraits(
+    dataset: &Dataset,
+    split: &Split,
+    candidates: &[Candidate],
+    settings: &Settings<'_>,
+    count: usize,
+    image_size: usize,
+) -> Result<Vec<Portrait>> {
+    let task = Task::new(settings.protocol, dataset, split, settings.seed)?;
+    let mut sources: Vec<usize> = task.cases.iter().map(|case| case.source).collect();
+    sources.sort_unstable();
+    sources.dedup();
+    let frontal = |index: usize| task.samples[index].gaze.as_deref().is_none_or(|gaze| gaze == "frontal");
+    sources.sort_by_key(|&index| (task.samples[index].expression != Expression::Neutral, !frontal(index)));
+    let mut seen = BTreeSet::new();
+    sources.retain(|&index| seen.insert(task.people[index]));
+    let portrait = |&index: &usize| -> Result<Portrait> {
+        let sample = &task.samples[index];
+        let source = face(&task, index, image_size)?;
+        let mut truths = BTreeMap::new();
+        for (other, truth) in task.samples.iter().enumerate() {
+            if other != index && task.same_but_expression(index, other) {
+                truths.insert(truth.expression, face(&task, other, image_size)?);
+            }
+        }
+        let mut results = Vec::new();
+        for candidate in candidates {
+            let painter = Painter { candidate, device: &settings.device, spent: RefCell::default() };
+            let faces = vec![source.clone(); Expression::COUNT];
+            let made = painter.paint(&faces, &Expression::ALL, &|_| sample.file.display().to_string())?;
+            results.push(Expression::ALL.into_iter().zip(made).collect());
+        }
+        let file = || sample.file.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        let name = sample.identity.clone().unwrap_or_else(file);
+        Ok(Portrait { name, source, shown: sample.expression, truths, results })
+    };
+    sources.iter().take(count).map(portrait).collect()
 }

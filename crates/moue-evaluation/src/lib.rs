@@ -13,6 +13,8 @@
 //! | [`metrics`] | distances between two sets of features: Fréchet, kernel, precision and recall |
 //! | [`bootstrap`] | intervals over draws of people |
 //! | [`mod@evaluate`] | models judged by one protocol on the same images |
+//! | [`page`] | a comparison as one page, with its figures |
+//! | [`plan`] | several runs that are trained to be compared |
 //! | [`scores`] | what an evaluation finds |
 //! | [`table`] | the same for terminals, Markdown, CSV, LaTeX |
 #![cfg_attr(not(test), warn(clippy::unwrap_used))]
@@ -28,6 +30,8 @@ pub mod judges;
 mod material;
 pub mod metrics;
 pub mod networks;
+pub mod page;
+pub mod plan;
 pub mod protocol;
 mod rows;
 pub mod scores;

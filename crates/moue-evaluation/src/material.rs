@@ -229,3 +229,100 @@ fn score(
     let drawn: Vec<f64> = draws.times().iter().filter_map(of_draw).collect();
     Some(Score { value, interval: interval(&drawn), error: None, count: values.len() })
 }
+
+#[cfg(test)]
+mod tests {
+    use moue::base::rng::Rng;
+
+    use super::*;
+
+    /// Two people's results: the first is always read as the target.
+    fn readings() -> Vec<Reading> {
+        let of = |target: Expression, person: usize, answer: usize| {
+            let mut probabilities = [0.0; 7];
+            probabilities[answer] = 1.0;
+            Reading { target, person, probabilities }
+        };
+        // Classes: angry 0, disgusted 1, ..., happy 3.
+        vec![
+            of(Expression::Angry, 0, 0),
+            of(Expression::Angry, 1, 3),
+            of(Expression::Happy, 0, 3),
+            of(Expression::Happy, 1, 3),
+            of(Expression::Contemptuous, 0, 4),
+        ]
+    }
+
+    #[test]
+    fn accuracy_is_the_mean_of_the_classes_and_knows_no_contempt() {
+        let draws = Draws::new(200, 2, &[vec![0, 1]], 0);
+        let all = accuracy(&readings(), None, &draws).unwrap();
+        assert_eq!((all.value, all.count), (0.75, 4));
+        // Both draws of the second person: half; both of the first: all.
+        assert_eq!(all.interval, Some([0.5, 1.0]));
+        assert_eq!(accuracy(&readings(), Some(Expression::Angry), &draws).unwrap().value, 0.5);
+        assert_eq!(accuracy(&readings(), Some(Expression::Contemptuous), &draws), None);
+        assert_eq!(accuracy(&[], None, &draws), None);
+    }
+
+    #[test]
+    fn pairs_of_people_count_as_often_as_both_were_drawn() {
+        let target = Expression::Sad;
+        let pair = |people, value| Observation { target, people, value };
+        let observations = [pair([0, 1], 1.0), pair([1, 2], 4.0)];
+        let draws = Draws::new(100, 3, &[vec![0, 1, 2]], 0);
+        let average = |values: &[f64], times: &dyn Fn(usize) -> u32| mean(values, times);
+        let found = score(&observations, &draws, average).unwrap();
+        assert_eq!((found.value, found.count), (2.5, 2));
+        let [low, high] = found.interval.unwrap();
+        assert!(low >= 1.0 && high <= 4.0 && low < high);
+    }
+
+    /// Features of `people` people about a place, three images each.
+    fn features(people: usize, place: f32, seed: u64) -> (Features, Vec<usize>) {
+        let mut rng = Rng::stream(seed, "features", 0);
+        let mut values = Vec::new();
+        for _ in 0..people {
+            let own: Vec<f32> = (0..16).map(|_| rng.normal()).collect();
+            for _ in 0..3 {
+                values.extend(own.iter().map(|value| place + value + 0.3 * rng.normal()));
+            }
+        }
+        (Features::new(16, values).unwrap(), (0..3 * people).map(|image| image / 3).collect())
+    }
+
+    #[test]
+    fn a_row_has_distances_with_intervals_about_them() {
+        let people = 12;
+        let draws = Draws::new(60, people, &[(0..people).collect()], 0);
+        let row = |place: f32| {
+            let pair = |expression| {
+                let (reals, of_reals) = features(people, 0.0, 1);
+                let (others, of_others) = features(people, place, 2);
+                SetPair { expression, features: [reals, others], people: [of_reals, of_others] }
+            };
+            let sets = [Expression::Angry, Expression::Sad].map(pair).to_vec();
+            let readings = BTreeMap::from([(Classifier::Fer, readings())]);
+            let material = Material { sets, readings, ..Material::default() };
+            material.row("a", Of::Copy, &draws).unwrap()
+        };
+        let ((near, of_near), (far, of_far)) = (row(0.0), row(1.0));
+        let value = |row: &Row, metric| row.overall[&metric].value;
+        assert!(value(&near, Metric::Fid) < value(&far, Metric::Fid));
+        assert!(value(&near, Metric::Kid) < value(&far, Metric::Kid));
+        assert!(value(&near, Metric::Coverage) >= value(&far, Metric::Coverage));
+        for (metric, score) in &far.overall {
+            let [low, high] = score.interval.unwrap();
+            assert!(low <= score.value && score.value <= high, "{metric:?} {score:?}");
+        }
+        assert_eq!(far.overall[&Metric::Fid].count, 72);
+        assert_eq!(far.expressions[&Expression::Sad][&Metric::Fid].count, 36);
+        assert!(!far.expressions.contains_key(&Expression::Neutral));
+        assert_eq!(far.confusion["fer"][Expression::Angry.index()], [1, 0, 0, 1, 0, 0, 0]);
+        // Draw by draw the far one is farther: no interval of the difference holds 0.
+        for ((at, _, near), (same, _, far)) in of_near.iter().zip(&of_far) {
+            assert_eq!(at, same);
+            assert!(near.iter().zip(far).all(|(near, far)| near < far));
+        }
+    }
+}

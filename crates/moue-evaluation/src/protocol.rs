@@ -1,7 +1,7 @@
 //! Who is asked to show what, and what the results are held against. It is spelled out in every output: a score without
 //! its protocol compares with nothing.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use moue::base::error::{Error, Result};
 use moue::base::expression::Expression;
@@ -175,6 +175,19 @@ impl Task {
         a.identity.is_some() && a.identity == b.identity && a.gaze == b.gaze
     }
 
+    /// The cases that stand in sets.
+    pub(crate) fn chosen(&self) -> BTreeSet<usize> {
+        self.results.iter().flat_map(|sets| &sets.others).copied().collect()
+    }
+
+    /// The samples that stand in sets: real images, those of the row `real`, and the sources of the chosen cases.
+    pub(crate) fn samples_in_sets(&self) -> BTreeSet<usize> {
+        let reals = self.results.iter().flat_map(|sets| &sets.reals);
+        let floor = self.floor.iter().flat_map(|sets| sets.reals.iter().chain(&sets.others));
+        let sources = self.chosen().into_iter().map(|case| self.cases[case].source);
+        reals.chain(floor).copied().chain(sources).collect()
+    }
+
     /// How many people are judged.
     pub fn judged_people(&self) -> usize {
         let mut people: Vec<usize> =
@@ -225,4 +238,118 @@ fn people<'a>(samples: &'a [Sample]) -> Vec<usize> {
         None => new(),
     };
     samples.iter().map(number).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use moue::data::Identities;
+    use moue::data::split::SplitBy;
+
+    use super::*;
+
+    /// People who show every expression once for each gaze.
+    fn dataset(people: usize, gazes: &[&str]) -> Dataset {
+        let mut samples = Vec::new();
+        for person in 0..people {
+            for gaze in gazes {
+                samples.extend(Expression::ALL.map(|expression| Sample {
+                    file: PathBuf::from(format!("{person}-{gaze}-{expression}.png")),
+                    expression,
+                    identity: Some(person.to_string()),
+                    gaze: Some((*gaze).to_string()),
+                    extra: BTreeMap::new(),
+                }));
+            }
+        }
+        Dataset { name: "made up".into(), root: PathBuf::from("nowhere"), samples }
+    }
+
+    /// The first `test` people are held out.
+    fn split(dataset: &Dataset, test: usize) -> Split {
+        let is_test = |index: &usize| {
+            dataset.samples[*index]
+                .identity
+                .as_deref()
+                .is_some_and(|name| name.parse::<usize>().unwrap() < test)
+        };
+        let (test, train) = (0..dataset.samples.len()).partition(is_test);
+        let identities = Identities { train: vec![], validation: vec![], test: vec![] };
+        Split { by: SplitBy::Identity, train, validation: vec![], test, identities }
+    }
+
+    #[test]
+    fn every_face_of_the_test_part_is_asked_for_every_other_expression() {
+        let dataset = dataset(10, &["left", "right"]);
+        let task = Task::new(Protocol::Test, &dataset, &split(&dataset, 4), 0).unwrap();
+        assert_eq!(task.cases.len(), 4 * 2 * 8 * 7);
+        assert_eq!(task.judged_people(), 4);
+        for case in &task.cases {
+            let (source, truth) = (&dataset.samples[case.source], &dataset.samples[case.truth.unwrap()]);
+            assert!(source.expression != case.target && truth.expression == case.target);
+            assert_eq!((&source.identity, &source.gaze), (&truth.identity, &truth.gaze));
+        }
+        for (expression, (results, floor)) in
+            Expression::ALL.into_iter().zip(task.results.iter().zip(&task.floor))
+        {
+            // As many results as reals, one of each person and gaze.
+            assert_eq!((results.reals.len(), results.others.len()), (8, 8));
+            let mut truths: Vec<usize> =
+                results.others.iter().map(|&case| task.cases[case].truth.unwrap()).collect();
+            truths.sort_unstable();
+            assert_eq!(truths, results.reals);
+            assert!(results.others.iter().all(|&case| task.cases[case].target == expression));
+            assert_eq!((&floor.reals, floor.others.len()), (&results.reals, 8));
+            assert!(floor.others.iter().all(|&other| task.people[other] >= 4));
+            assert!(floor.others.iter().all(|&other| dataset.samples[other].expression == expression));
+        }
+        assert_eq!(task, Task::new(Protocol::Test, &dataset, &split(&dataset, 4), 0).unwrap());
+        assert_ne!(task, Task::new(Protocol::Test, &dataset, &split(&dataset, 4), 1).unwrap());
+        let text = task.describe();
+        assert!(
+            text.contains("4 people") && text.contains("8 real images") && text.contains("448 results"),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn the_paper_s_protocol_asks_for_one_result_for_each_real_image() {
+        let dataset = dataset(6, &["frontal"]);
+        let task = Task::new(Protocol::Paper, &dataset, &split(&dataset, 2), 0).unwrap();
+        assert_eq!(task.cases.len(), dataset.samples.len());
+        for (results, floor) in task.results.iter().zip(&task.floor) {
+            assert_eq!((results.reals.len(), results.others.len()), (6, 6));
+            // One half of the people against the other.
+            assert_eq!((floor.reals.len(), floor.others.len()), (3, 3));
+            assert!(
+                floor.reals.iter().all(|&real| {
+                    floor.others.iter().all(|&other| task.people[real] != task.people[other])
+                })
+            );
+        }
+        assert!(task.describe().contains("all 6 people"));
+    }
+
+    #[test]
+    fn nobody_named_is_everybody_for_themselves() {
+        let mut dataset = dataset(4, &["frontal"]);
+        dataset.samples.iter_mut().for_each(|sample| sample.identity = None);
+        let everything = split(&dataset, 0);
+        let task = Task::new(Protocol::Paper, &dataset, &everything, 0).unwrap();
+        assert_eq!(task.people, (0..32).collect::<Vec<_>>());
+        assert!(task.cases.iter().all(|case| case.truth.is_none()));
+        let error = Task::new(Protocol::Test, &dataset, &everything, 0).unwrap_err();
+        assert!(error.hint().unwrap().contains("--protocol paper"));
+    }
+
+    #[test]
+    fn an_expression_that_nobody_shows_is_reported() {
+        let mut dataset = dataset(3, &["frontal"]);
+        dataset
+            .samples
+            .retain(|sample| sample.expression != Expression::Sad || sample.identity.as_deref() == Some("0"));
+        let error = Task::new(Protocol::Paper, &dataset, &split(&dataset, 0), 0).unwrap_err().to_string();
+        assert!(error.contains("1 images of sad"), "{error}");
+    }
 }

@@ -1,6 +1,6 @@
 //! From images to what the rows of a table are computed of.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use image::RgbImage;
 use moue::base::error::Result;
@@ -108,7 +108,11 @@ impl<'a> Rows<'a> {
             .map(|case| key(&[identity, &self.keys[&case.source], case.target.name()]))
             .collect();
         let mut images = |cases: &[usize]| self.results(painter, cases);
-        let mut questions = self.looking(keys.iter().cloned().map(Some).collect());
+        let chosen = task.chosen();
+        let mut questions =
+            self.looking(keys.iter().cloned().map(Some).collect(), &|case| chosen.contains(&case), &|case| {
+                task.cases[case].target == Expression::Contemptuous
+            });
         let own = questions.len();
         questions.extend(self.lpips(&|case| keys[case].clone()));
         let with_lpips = questions.len() > own;
@@ -161,19 +165,34 @@ impl<'a> Rows<'a> {
     fn looks_of_samples(&self, progress: &mut dyn FnMut(usize, usize)) -> Result<Looks> {
         let count = self.task.samples.len();
         let keys = (0..count).map(|index| self.keys.get(&index).cloned()).collect();
-        let questions = self.looking(keys);
+        let stands = self.task.samples_in_sets();
+        let questions = self.looking(keys, &|sample| stands.contains(&sample), &|sample| {
+            let shown = self.task.samples[sample].expression;
+            shown == Expression::Neutral || shown == Expression::Contemptuous
+        });
         let answers = self.ask(&questions, count, &mut |samples| self.faces(samples), progress)?;
         Ok(self.looked(answers))
     }
 
-    /// The questions that are asked about every image.
-    fn looking(&self, keys: Vec<Option<String>>) -> Vec<Question<'_>> {
+    /// The questions about images: features of those that stand in sets, the mouth's tilt where contempt is to be told.
+    fn looking(
+        &self,
+        keys: Vec<Option<String>>,
+        in_sets: &dyn Fn(usize) -> bool,
+        is_tilted: &dyn Fn(usize) -> bool,
+    ) -> Vec<Question<'_>> {
+        let only = |wanted: &dyn Fn(usize) -> bool| {
+            keys.iter()
+                .enumerate()
+                .map(|(index, key)| key.clone().filter(|_| wanted(index)))
+                .collect::<Vec<_>>()
+        };
         let (cache, judges) = (self.settings.cache, &self.networks.judges);
         let mut questions = Vec::new();
         if let Some(inception) = &self.networks.inception {
             let shelf = cache.shelf(&inception.identity(), inception.dimensions());
             let answer = Box::new(|_: &[usize], images: &[RgbImage]| inception.extract(images));
-            questions.push(Question { shelf, keys: keys.clone(), answer });
+            questions.push(Question { shelf, keys: only(in_sets), answer });
         }
         for classifier in Classifier::ALL {
             if let Some(fingerprint) = judges.fingerprint(Judged::Expression(classifier)) {
@@ -188,7 +207,7 @@ impl<'a> Rows<'a> {
             let answer = |_: &[usize], images: &[RgbImage]| Ok(judges.mouth_tilt(images));
             questions.push(Question {
                 shelf: cache.shelf(&fingerprint, 1),
-                keys: keys.clone(),
+                keys: only(is_tilted),
                 answer: Box::new(answer),
             });
         }
@@ -239,8 +258,7 @@ impl<'a> Rows<'a> {
 
     /// How far the results that stand in the sets are from their sources after the way back.
     fn reconstruction<'q>(&'q self, painter: &'q Painter<'_>, keys: &[String]) -> Question<'q> {
-        let chosen: BTreeSet<usize> =
-            self.task.results.iter().flat_map(|sets| &sets.others).copied().collect();
+        let chosen = self.task.chosen();
         let of_case = |(case, own): (usize, &String)| chosen.contains(&case).then(|| key(&[own, "and back"]));
         let answer = move |cases: &[usize], images: &[RgbImage]| {
             let sources: Vec<usize> = cases.iter().map(|&case| self.task.cases[case].source).collect();

@@ -106,7 +106,9 @@ impl Metric {
             Self::Coverage => "share of the real images with a result in their neighbourhood",
             Self::FaceApi => "share that face-api's classifier reads as the target (it knows no contempt)",
             Self::Fer => "share that fer's classifier reads as the target (it knows no contempt)",
-            Self::Contempt => "share of the contemptuous results with one corner of the mouth raised, by 68 landmarks: a figure of our own, for no free classifier knows contempt",
+            Self::Contempt => {
+                "share of the contemptuous results with one corner of the mouth raised, by 68 landmarks: a figure of our own, for no free classifier knows contempt"
+            }
             Self::Identity => {
                 "median distance of face embeddings between source and result; below 0.6 is usually taken for one person"
             }

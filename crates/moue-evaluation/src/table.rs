@@ -224,3 +224,75 @@ fn csv(evaluation: &Evaluation) -> String {
     }
     text
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::protocol::Protocol;
+    use crate::scores::{Difference, Facts, Of};
+
+    fn evaluation() -> Evaluation {
+        let row = |name: &str, of: Of, value: f64| {
+            let score = Score { value, interval: Some([value - 1.0, value + 2.0]), error: None, count: 36 };
+            let scores = BTreeMap::from([(Metric::Fid, score)]);
+            let expressions = BTreeMap::from([(Expression::Happy, scores.clone())]);
+            Row { name: name.into(), of, expressions, overall: scores, confusion: BTreeMap::new() }
+        };
+        let model = |name: &str, value| row(name, Of::Model(Facts::default()), value);
+        let difference = |expression, interval| Difference {
+            rows: ["a_1".into(), "b, \"2\"".into()],
+            expression,
+            value: -3.0,
+            interval,
+        };
+        Evaluation {
+            format: 1,
+            data: "faces".into(),
+            protocol: Protocol::Test,
+            description: "Judged on few.".into(),
+            image_size: 64,
+            draws: 200,
+            notes: vec!["Left out: much.".into()],
+            rows: vec![row("real", Of::Real, 30.0), model("a_1", 56.428), model("b, \"2\"", 60.0)],
+            differences: vec![
+                difference(Some(Expression::Happy), [-5.0, -1.0]),
+                difference(None, [-4.0, 1.0]),
+            ],
+        }
+    }
+
+    #[test]
+    fn columns_of_a_terminal_s_table_are_aligned() {
+        let text = write(&evaluation(), &[Metric::Fid, Metric::Kid], Format::Terminal);
+        let lines: Vec<&str> = text.lines().collect();
+        assert_eq!(lines[0], "All expressions (faces, 64 px)");
+        let end = lines[1].len();
+        assert!(lines[1].ends_with("FID") && lines[2..5].iter().all(|line| line.len() == end), "{text}");
+        assert!(text.contains("a_1     56.43 [55.43, 58.43]"));
+        assert!(text.contains("FID by expression") && !text.contains("KID x1000 by expression"));
+        assert!(text.contains("By KID a_1 is better than b, \"2\" at: happy."));
+        assert!(text.contains("Judged on few.") && text.contains("Left out: much."));
+    }
+
+    #[test]
+    fn every_format_escapes_what_is_special_in_it() {
+        let of = |format| write(&evaluation(), &[Metric::Fid], format);
+        assert!(of(Format::Latex).contains("a\\_1 & 56.43 [55.43, 58.43] \\\\"));
+        assert!(of(Format::Markdown).contains("| a_1 | 56.43 [55.43, 58.43] |\n"));
+        let csv = of(Format::Csv);
+        assert!(csv.contains("\n\"b, \"\"2\"\"\",all,FID,60,59,62,,36\n"), "{csv}");
+        assert_eq!(csv.lines().count(), 1 + 3 * 2);
+        assert_eq!(escaped("50 % \\ ~^"), "50 \\% \\textbackslash{} \\textasciitilde{}\\textasciicircum{}");
+    }
+
+    #[test]
+    fn who_cannot_be_told_apart_is_said_to_be_so() {
+        let mut evaluation = evaluation();
+        evaluation.differences.clear();
+        assert_eq!(verdicts(&evaluation), ["By KID a_1 and b, \"2\" cannot be told apart."]);
+        let json = serde_json::to_string(&evaluation).unwrap();
+        assert_eq!(serde_json::from_str::<Evaluation>(&json).unwrap(), evaluation);
+    }
+}

@@ -202,3 +202,38 @@ fn parse_shard(text: &str) -> Result<Shard, String> {
         _ => Err("a part and a number of parts, from 0/N to (N-1)/N".to_string()),
     }
 }
+
+pub(crate) const COMPARE_EXAMPLES: &str = "\
+A plan is a file with runs, name, preset and settings of each, or with axes whose choices are combined; two come along:
+ablation, the paper's choices one by one (18 runs), and methods, every method for an hour. What is trained already is
+not trained again, and what was stopped goes on.
+
+Examples:
+  moue compare runs/0001-stargan-small-london-64 runs/0002-sasn-small-london-64
+  moue compare --train methods --data faces
+  moue compare --train ablation --data faces --shard 3/18      one run a machine, then without --shard on one
+  moue compare --train my-plan.toml --data faces --out page";
+
+#[derive(Debug, Args)]
+pub(crate) struct Compare {
+    /// Runs' folders, checkpoints or model files
+    #[arg(value_name = "RUN|FILE")]
+    pub(crate) models: Vec<PathBuf>,
+    /// Train the runs of this plan first: a file, ablation or methods
+    #[arg(long, value_name = "PLAN")]
+    pub(crate) train: Option<PathBuf>,
+    /// Folder of the plan's runs [default: runs/PLAN]
+    #[arg(long, value_name = "DIR", requires = "train")]
+    pub(crate) runs: Option<PathBuf>,
+    /// A manifest's folder, or a folder of classes [default: what the first run was trained on]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data: Option<PathBuf>,
+    /// Folder for index.html and the figures
+    #[arg(long, default_value = "comparison", value_name = "DIR")]
+    pub(crate) out: PathBuf,
+    /// People in the figures
+    #[arg(long, default_value_t = 3, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=12))]
+    pub(crate) faces: u8,
+    #[command(flatten)]
+    pub(crate) judging: Judging,
+}

@@ -10,11 +10,11 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use moue::run::model::Weights;
 
-pub(crate) use measure::{Evaluate, Fid, Judging, TableFormat};
+pub(crate) use measure::{Compare, Evaluate, Fid, Judging, TableFormat};
 pub(crate) use train::{Prepare, Subset, Train};
 pub(crate) use translate::Translate;
 
-use measure::{EVALUATE_ABOUT, EVALUATE_EXAMPLES, FID_ABOUT, FID_EXAMPLES};
+use measure::{COMPARE_EXAMPLES, EVALUATE_ABOUT, EVALUATE_EXAMPLES, FID_ABOUT, FID_EXAMPLES};
 use train::{PREPARE_EXAMPLES, TRAIN_EXAMPLES};
 use translate::TRANSLATE_EXAMPLES;
 
@@ -43,6 +43,9 @@ pub(crate) enum Command {
     /// Judge how good models are: distances to real images, expression, identity, with intervals
     #[command(long_about = EVALUATE_ABOUT, after_help = EVALUATE_EXAMPLES)]
     Evaluate(Evaluate),
+    /// Compare models, trained already or now by a plan: tables, figures and curves as one page
+    #[command(after_help = COMPARE_EXAMPLES)]
+    Compare(Compare),
     /// Measure how far two sets of images are apart: FID, KID, precision and recall
     #[command(long_about = FID_ABOUT, after_help = FID_EXAMPLES)]
     Fid(Fid),

@@ -1,8 +1,10 @@
 //! A file a command.
 
+pub(crate) mod compare;
 pub(crate) mod evaluate;
 pub(crate) mod fid;
 mod judging;
+mod plan;
 pub(crate) mod prepare;
 pub(crate) mod train;
 pub(crate) mod translate;

@@ -1,0 +1,82 @@
+//! `moue compare`.
+
+use std::path::PathBuf;
+use std::sync::atomic::Ordering;
+
+use anyhow::bail;
+use moue::base::error::Error;
+use moue::base::file::FileSystem;
+use moue_evaluation::evaluate::{evaluate, measure_shard, portraits};
+use moue_evaluation::page;
+use moue_evaluation::plan::Plan;
+use moue_evaluation::table::{Format, write};
+
+use super::judging::{Judgement, cache, candidates, images, networks, settings};
+use super::plan::Training;
+use super::{compute, stop_on_signal};
+use crate::args::Compare;
+use crate::terminal::{note, print, print_line};
+
+pub(crate) fn run(arguments: &Compare, quiet: bool) -> anyhow::Result<()> {
+    let judging = &arguments.judging;
+    let device = compute(&judging.compute)?;
+    let mut paths = arguments.models.clone();
+    if let Some(name) = &arguments.train {
+        let plan = Plan::open(name)?;
+        let stem = name.file_stem().unwrap_or_default();
+        let folder = arguments.runs.clone().unwrap_or_else(|| PathBuf::from("runs").join(stem));
+        let stop = stop_on_signal("this batch, with a checkpoint")?;
+        let training = Training {
+            folder: &folder,
+            data: arguments.data.as_deref(),
+            shard: judging.shard,
+            device: &device,
+            stop: &stop,
+            quiet,
+        };
+        let trained = training.follow(&plan)?;
+        if stop.load(Ordering::Relaxed) {
+            note(quiet, "go on with the same command");
+            return Ok(());
+        }
+        let is_there = |path: &PathBuf| path.join("run.toml").is_file();
+        let missing = trained.iter().filter(|path| !is_there(path)).count();
+        if missing > 0 {
+            note(
+                quiet,
+                &format!("{missing} runs of other parts are not here yet: compare again once they are"),
+            );
+        }
+        paths.extend(trained.into_iter().filter(is_there));
+    }
+    if paths.is_empty() {
+        bail!(Error::config(
+            "there is nothing to compare",
+            "name runs or model files, or a plan with --train"
+        ));
+    }
+    let mut candidates = candidates(&paths, judging, &device)?;
+    let (dataset, split) = images(&paths, arguments.data.as_deref(), quiet)?;
+    let networks = networks(judging, &device, quiet)?;
+    let cache = cache(judging.cache.as_deref(), judging.no_cache);
+    let settings = settings(judging, &candidates, &cache, &device);
+    let mut shown = Judgement::new(quiet);
+    if let Some(shard) = judging.shard {
+        let tell = &mut |progress: moue_evaluation::evaluate::Progress<'_>| shown.tell(progress);
+        measure_shard(&dataset, &split, &mut candidates, &networks, &settings, shard, tell)?;
+        note(quiet, "once all parts are done, the same command without --shard makes the page");
+        return Ok(());
+    }
+    let evaluation = evaluate(&dataset, &split, &mut candidates, &networks, &settings, &mut |progress| {
+        shown.tell(progress)
+    })?;
+    let faces = portraits(&dataset, &split, &candidates, &settings, arguments.faces.into(), PORTRAIT)?;
+    let curves = page::curves(&paths)?;
+    page::write(&evaluation, &faces, &curves, &arguments.out, &FileSystem)?;
+    print(write(&evaluation, &[], Format::Terminal).as_bytes())?;
+    print_line(&arguments.out.join("index.html").display().to_string())?;
+    Ok(())
+}
+
+/// Side of the faces in figures, in pixels.
+const PORTRAIT: usize = 256;
