@@ -25,6 +25,9 @@ use crate::terminal::{bar, note};
 /// How often a line tells how it goes where there is no terminal for a bar.
 pub(super) const EVERY: Duration = Duration::from_secs(30);
 
+/// The smallest side that networks of judges take, in pixels.
+const SMALLEST: usize = 32;
+
 /// Opens the models, named by their folders or files; equal names get numbers.
 pub(super) fn candidates(paths: &[PathBuf], judging: &Judging, device: &Device) -> Result<Vec<Candidate>> {
     let mut candidates: Vec<Candidate> = Vec::new();
@@ -97,7 +100,9 @@ pub(super) fn settings<'a>(
     let sizes = candidates.iter().map(|candidate| candidate.model.card.method.image_size());
     Settings {
         protocol: judging.protocol.into(),
-        image_size: judging.size.map_or_else(|| sizes.max().unwrap_or(128), |size| size as usize),
+        image_size: judging
+            .size
+            .map_or_else(|| sizes.max().unwrap_or(128).max(SMALLEST), |size| size as usize),
         draws: judging.draws.into(),
         seed: 0,
         cache,

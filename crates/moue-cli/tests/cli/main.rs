@@ -4,6 +4,7 @@ mod bad_input;
 mod bad_training_input;
 mod fid;
 mod full_disk;
+mod judging;
 mod photos;
 mod prepare;
 mod program;

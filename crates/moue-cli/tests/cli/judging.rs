@@ -1,0 +1,126 @@
+//! `moue evaluate` and `moue compare`, with the networks that are inside the program.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use serde_json::Value;
+
+use crate::program::{TINY, faces, moue, names, outcome, repository, run, temporary};
+
+/// The program without any weights beside its own, and with its cache in `folder`.
+fn alone(arguments: &str, folder: &Path) -> Command {
+    let mut command = moue(arguments);
+    command.env("MOUE_OFFLINE", "1").env_remove("MOUE_WEIGHTS").env("XDG_CACHE_HOME", folder.join("cache"));
+    command
+}
+
+fn measure(arguments: &str, folder: &Path) -> (String, String) {
+    let outcome = outcome(alone(arguments, folder));
+    assert_eq!(outcome.code, Some(0), "moue {arguments}\n{}", outcome.stderr);
+    (outcome.stdout, outcome.stderr)
+}
+
+fn refuse(arguments: &str, folder: &Path, problem: &str, remedy: &str) {
+    let outcome = outcome(alone(arguments, folder));
+    assert_eq!((outcome.code, outcome.stdout.as_str()), (Some(1), ""), "{arguments}\n{}", outcome.stderr);
+    assert!(outcome.stderr.contains(problem) && outcome.stderr.contains(remedy), "{}", outcome.stderr);
+}
+
+#[test]
+fn an_evaluation_is_a_table_with_its_references_and_protocol() {
+    let folder = temporary();
+    // A copy, for scores are kept with the run.
+    let place = folder.path().join("a-run");
+    for name in names(run()) {
+        fs::create_dir_all(place.join(&name).parent().unwrap()).unwrap();
+        fs::copy(run().join(&name), place.join(&name)).unwrap();
+    }
+    let arguments = format!("evaluate {} --size 64 --draws 20", place.display());
+    let (table, said) = measure(&arguments, folder.path());
+    let rows: Vec<&str> = table.lines().skip(2).take(3).filter_map(|line| line.split(' ').next()).collect();
+    assert_eq!(rows, ["real", "copy", "a-run"], "{table}");
+    assert!(
+        table.contains("face-api by expression") && table.contains("(the test part): 2 real images"),
+        "{table}"
+    );
+    assert!(table.contains("112 results") && !table.contains("FID by expression"), "{table}");
+    assert!(
+        table.contains("Left out: FID") && said.contains("left out: the weights of Inception-v3"),
+        "{said}"
+    );
+    // Known by now, and the same; in JSON as well.
+    let (again, _) = measure(&arguments, folder.path());
+    assert_eq!(again, table);
+    let (json, _) = measure(&format!("{arguments} --format json"), folder.path());
+    let json: Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(json["rows"][1]["overall"]["identity"], Value::Null);
+    assert!(json["rows"][2]["overall"]["face_api"]["value"].as_f64().is_some(), "{json}");
+    assert_eq!(json["rows"][2]["iteration"], 12);
+    let scores = fs::read_to_string(place.join("scores.jsonl")).unwrap();
+    assert_eq!(scores.lines().count(), 3);
+    let line: Value = serde_json::from_str(scores.lines().next().unwrap()).unwrap();
+    assert_eq!(line["row"]["name"], "a-run");
+
+    // Two halves in another cache come to the same.
+    let cache = folder.path().join("shared");
+    let halves = format!("{arguments} --cache {}", cache.display());
+    for shard in ["0/2", "1/2"] {
+        assert_eq!(measure(&format!("{halves} --shard {shard}"), folder.path()).0, "");
+    }
+    let measured = names(&cache).len();
+    assert_eq!(measure(&halves, folder.path()).0, table);
+    assert_eq!(names(&cache).len(), measured, "the parts measured everything");
+}
+
+#[test]
+fn a_plan_is_trained_and_compared_on_one_page() {
+    let folder = temporary();
+    let plan = folder.path().join("plan.toml");
+    let settings: Vec<String> =
+        TINY.split(" --set ").skip(1).map(|setting| format!("{:?}", setting.trim())).collect();
+    let text = format!(
+        "settings = [{}, \"training.iterations=3\"]\n[[run]]\nname = \"attention\"\npreset = \"smoke\"\n\
+         [[run]]\nname = \"plain\"\npreset = \"stargan-smoke\"\n",
+        settings.join(", ")
+    );
+    fs::write(&plan, text).unwrap();
+    let [runs, out] = ["runs", "page"].map(|name| folder.path().join(name));
+    let arguments = format!(
+        "compare --train {} --data {} --runs {} --out {} --size 64 --draws 20 --faces 1",
+        plan.display(),
+        faces(),
+        runs.display(),
+        out.display()
+    );
+    let (table, said) = measure(&arguments, folder.path());
+    assert!(said.contains("run 1 of 2") && said.contains("run 2 of 2"), "{said}");
+    assert!(table.contains("attention") && table.contains("plain"), "{table}");
+    assert!(table.ends_with("index.html\n"));
+    let page = fs::read_to_string(out.join("index.html")).unwrap();
+    assert!(page.contains("attention, plain on faces") && page.contains("generator reconstruction"));
+    assert!(out.join("figure-3.png").is_file() && out.join("evaluation.json").is_file());
+    let (_, said) = measure(&arguments, folder.path());
+    assert_eq!(said.matches("trained already").count(), 2, "{said}");
+    assert_eq!(fs::read_to_string(out.join("index.html")).unwrap().len(), page.len());
+}
+
+#[test]
+fn what_cannot_be_judged_is_named_with_a_remedy() {
+    let folder = temporary();
+    let place = folder.path();
+    let model = repository("assets/models/default.safetensors").display().to_string();
+    refuse(&format!("evaluate {model}"), place, "does not say on which images", "--data");
+    refuse(&format!("evaluate {model} --data {}", place.display()), place, "error:", "hint:");
+    refuse("compare", place, "nothing to compare", "--train");
+    refuse("compare --train no-such-plan --data x", place, "no-such-plan", "ablation and methods");
+    refuse("compare --train methods", place, "nothing to train on", "--data");
+    refuse(
+        &format!("evaluate {} --inception {model}", run().display()),
+        place,
+        "default.safetensors",
+        "hint:",
+    );
+    let outcome = outcome(alone(&format!("evaluate {model} --shard 3/3"), place));
+    assert_eq!(outcome.code, Some(2), "{}", outcome.stderr);
+}
