@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 
 /// Plans that come with the program: their name and text.
 pub const PLANS: [(&str, &str); 2] = [
-    ("ablation", include_str!("../../../presets/plans/ablation.toml")),
-    ("methods", include_str!("../../../presets/plans/methods.toml")),
+    ("ablation", include_str!("../../../plans/ablation.toml")),
+    ("methods", include_str!("../../../plans/methods.toml")),
 ];
 
 /// A plan as its file says it: runs one by one, or all combinations of the axes' choices.

@@ -6,7 +6,7 @@ mod figures;
 use std::path::Path;
 
 use maud::{DOCTYPE, Markup, PreEscaped, html};
-use moue::base::device::Device;
+use moue::base::device::device;
 use moue::base::error::Result;
 use moue::base::expression::Expression;
 use moue::base::file::{Disk, create_folder, write_whole};
@@ -50,7 +50,7 @@ pub fn write(
         write_whole(disk, &folder.join(name), |output| output.write_all(text.as_bytes()))
     };
     let methods: Vec<String> = evaluation.models().map(|(row, _)| row.name.clone()).collect();
-    let landmarks = Landmarks::new(&Device::flex());
+    let landmarks = Landmarks::new(&device("cpu")?);
     let figures = [
         ("figure-3", figure_3(portraits, &methods)),
         ("figure-4", figure_4(portraits, &methods, &landmarks)),
