@@ -313,7 +313,7 @@ fn what_distances_cost() {
             run();
             begun.elapsed().as_secs_f64() * 1e3
         };
-        println!("{what}: {:.2} ms", (0..3).map(|_| once(run)).fold(f64::INFINITY, f64::min));
+        eprintln!("{what}: {:.2} ms", (0..3).map(|_| once(run)).fold(f64::INFINITY, f64::min));
     };
     for count in [100, 200] {
         let (left, right) = (normal(1, [count, 2048], 0.4, 0.3), normal(2, [count, 2048], 0.5, 0.3));
