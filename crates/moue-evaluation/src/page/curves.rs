@@ -184,7 +184,7 @@ mod tests {
         let curves = of_log("run", log);
         assert_eq!(curves.values["generator.pixels"], [[20.0, 0.5], [40.0, 0.25]]);
         assert_eq!((curves.seconds, curves.images_per_second), (12.5, Some(8.0)));
-        assert_eq!(quantities(&[curves.clone()]), ["generator.pixels"]);
+        assert_eq!(quantities(std::slice::from_ref(&curves)), ["generator.pixels"]);
         let svg = chart(&[curves.clone(), Curves::default()], "generator.pixels");
         assert_eq!(svg, chart(&[curves, Curves::default()], "generator.pixels"));
         assert!(svg.contains("generator pixels") && svg.matches("<polyline").count() == 1, "{svg}");

@@ -373,7 +373,7 @@ mod tests {
         };
         let make = |name: &str| {
             let place = folder.path().join(name);
-            write(&evaluation(), &[portrait()], &[curves.clone()], &place, &FileSystem).unwrap();
+            write(&evaluation(), &[portrait()], std::slice::from_ref(&curves), &place, &FileSystem).unwrap();
             std::fs::read_to_string(place.join("index.html")).unwrap()
         };
         let page = make("a");
