@@ -85,7 +85,7 @@ fn features_are_those_of_pytorch_fid() {
         for (name, size) in SIZES {
             let features = extractor.extract(&[picture(size)]).unwrap();
             let difference = largest_difference(&features, &golden(&format!("{mode}.{name}.features")));
-            println!("{mode} {name}: features differ by {difference:e} at most");
+            eprintln!("{mode} {name}: features differ by {difference:e} at most");
             assert!(difference < 1e-4, "{mode} {name}: {difference}");
         }
     }
@@ -149,7 +149,7 @@ fn images_per_second() {
             let times = pool.install(|| [(); 4].map(|()| run()));
             let [wall, processor] = [times.map(|t| t.0), times.map(|t| t.1)]
                 .map(|times| batch as f64 / times.into_iter().fold(f64::INFINITY, f64::min));
-            println!(
+            eprintln!(
                 "{threads} threads, batch {batch}: {wall:.2} images/s, {processor:.2} a processor's second"
             );
         }
