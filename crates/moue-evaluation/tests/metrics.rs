@@ -328,12 +328,8 @@ fn what_distances_cost() {
         time("  gram", &mut || drop(Gram::of(&left, &right)));
         time("  frechet of a gram", &mut || drop(frechet::of_pairs(&gram, None)));
         time("  frechet of a draw", &mut || drop(frechet::of_pairs(&gram, Some(draw))));
-        time("  kernel", &mut || {
-            let _ = kernel::of_pairs(&gram);
-        });
-        time("  kernel of a draw", &mut || {
-            let _ = kernel::of_draw(&gram, draw);
-        });
+        time("  kernel", &mut || _ = kernel::of_pairs(&gram));
+        time("  kernel of a draw", &mut || _ = kernel::of_draw(&gram, draw));
         time("  neighbourhoods", &mut || drop(Neighbourhoods::of(&gram)));
     }
     let (left, right) = (normal(1, [2500, 2048], 0.4, 0.3), normal(2, [2500, 2048], 0.5, 0.3));
@@ -342,7 +338,5 @@ fn what_distances_cost() {
     time("2,500 against 2,500: frechet of statistics", &mut || {
         drop(frechet::of_statistics(&statistics[0], &statistics[1]));
     });
-    time("  kernel, streamed", &mut || {
-        let _ = kernel::of_pairs(&Streamed::of(&left, &right));
-    });
+    time("  kernel, streamed", &mut || _ = kernel::of_pairs(&Streamed::of(&left, &right)));
 }

@@ -6,13 +6,10 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use super::features::Features;
+use super::linear::product;
 
-/// Vectors that go through the other ones together.
-const TILE: usize = 16;
-
-/// Lanes of a sum. Their number and order are fixed, so a product is the same wherever its vectors stand: copies of an
-/// image are at distance 0 exactly.
-const LANES: usize = 8;
+/// Vectors that go through the other ones together: one task.
+const TILE: usize = 64;
 
 /// Where products come from. Vectors are counted through: first those of the left set, then those of the right.
 pub trait Pairs: Sync {
@@ -74,30 +71,9 @@ impl Pairs for Streamed {
     }
 
     fn products(&self, rows: Range<usize>) -> Vec<f64> {
-        let total: usize = self.counts.iter().sum();
-        let mut products = vec![0.0; rows.len() * total];
-        let own: Vec<&[f64]> =
-            rows.map(|row| &self.values[row * self.dimensions..][..self.dimensions]).collect();
-        for (column, other) in self.values.chunks_exact(self.dimensions).enumerate() {
-            for (row, own) in own.iter().enumerate() {
-                products[row * total + column] = product(own, other);
-            }
-        }
-        products
+        let (d, total) = (self.dimensions, self.counts.iter().sum());
+        product(&self.values[rows.start * d..rows.end * d], &self.values, [rows.len(), d, total])
     }
-}
-
-/// x . y
-fn product(x: &[f64], y: &[f64]) -> f64 {
-    let mut lanes = [0.0; LANES];
-    let (x, y) = (x.chunks_exact(LANES), y.chunks_exact(LANES));
-    let rest: f64 = x.remainder().iter().zip(y.remainder()).map(|(x, y)| x * y).sum();
-    for (x, y) in x.zip(y) {
-        for lane in 0..LANES {
-            lanes[lane] += x[lane] * y[lane];
-        }
-    }
-    lanes.iter().sum::<f64>() + rest
 }
 
 /// All products, kept: (left + right)^2 numbers of 8 bytes, 1.3 MB for 200 against 200 images.

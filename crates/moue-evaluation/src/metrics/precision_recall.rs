@@ -8,7 +8,7 @@
 //!   ball holds a fake.
 //!
 //! A ball includes its border, as in the first paper; the code of the second leaves it out. That differs only where
-//! distances are equal: where images are copies of each other.
+//! distances are equal: where images are copies of each other. Distances that differ by f64's rounding are equal.
 
 use super::pairs::{Draw, Pairs};
 
@@ -17,6 +17,10 @@ pub const NEIGHBOURS: usize = 3;
 
 /// Neighbours of density and coverage.
 pub const WIDE_NEIGHBOURS: usize = 5;
+
+/// Relative differences below this are rounding: far above that of a sum of thousands of products, 1e-13, and far below
+/// what two different images make.
+const ROUNDING: f64 = 1e-11;
 
 /// The four scores; each is `None` where a set has too few vectors: no more than it takes neighbours.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
@@ -63,7 +67,8 @@ impl Neighbourhoods {
             let mut seen = Seen::default();
             for column in others {
                 let distance = distance(&squares, products, row, column);
-                let within = |radius: Option<f64>| radius.is_some_and(|radius| distance <= radius);
+                let within =
+                    |radius: Option<f64>| radius.is_some_and(|radius| distance <= radius * (1.0 + ROUNDING));
                 seen.in_ball |= within(radii[column][0]);
                 seen.wide_balls += usize::from(within(radii[column][1]));
                 seen.holds_one |= within(radii[row][1]);
@@ -121,5 +126,7 @@ struct Seen {
 
 /// The squared distance of two vectors; exactly 0 for equal ones.
 fn distance(squares: &[f64], products: &[f64], row: usize, column: usize) -> f64 {
-    squares[row] + squares[column] - 2.0 * products[column]
+    let sum = squares[row] + squares[column];
+    let distance = sum - 2.0 * products[column];
+    if distance > ROUNDING * sum { distance } else { 0.0 }
 }

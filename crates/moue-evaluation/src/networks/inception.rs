@@ -5,7 +5,8 @@
 //! have. It differs from torchvision's Inception-v3: average pools leave the padding out, `Mixed_7c` pools by maximum,
 //! batch norm has eps 1e-3.
 //!
-//! Deviations: batch norm is folded into the convolutions, in f64, when the weights are loaded.
+//! Deviations: batch norm is folded into the convolutions, in f64, when the weights are loaded; where a mean is followed
+//! by a 1 x 1 convolution, the convolution comes first.
 
 use std::path::Path;
 
@@ -110,6 +111,19 @@ struct Unit {
 
 impl Unit {
     fn forward(&self, x: Tensor<4>) -> Tensor<4> {
+        relu(self.linear(x))
+    }
+
+    /// A pooling and then this unit, which is 1 x 1. A mean and a 1 x 1 convolution may change places, and there are
+    /// far fewer maps to take the mean of after it.
+    fn forward_pooled(&self, x: Tensor<4>, pool: Pool) -> Tensor<4> {
+        match pool {
+            Pool::Average => relu(pool.forward(self.linear(x))),
+            Pool::Maximum => self.forward(pool.forward(x)),
+        }
+    }
+
+    fn linear(&self, x: Tensor<4>) -> Tensor<4> {
         let [vertical, horizontal] = self.padding;
         let (x, padding) = if vertical == horizontal {
             (x, vertical)
@@ -117,7 +131,7 @@ impl Unit {
             let borders = (horizontal, horizontal, vertical, vertical);
             (x.pad(borders, PadMode::Constant(0.0)), 0)
         };
-        relu(convolution(x, self.weight.clone(), Some(self.bias.clone()), self.stride, padding))
+        convolution(x, self.weight.clone(), Some(self.bias.clone()), self.stride, padding)
     }
 }
 
@@ -153,7 +167,7 @@ impl BlockA {
     }
 
     fn forward(&self, x: Tensor<4>) -> Tensor<4> {
-        let pooled = self.pool.forward(Pool::Average.forward(x.clone()));
+        let pooled = self.pool.forward_pooled(x.clone(), Pool::Average);
         let branches = [chain(x.clone(), &self.five), chain(x.clone(), &self.three), pooled];
         Tensor::cat([vec![self.single.forward(x)], branches.into()].concat(), 1)
     }
@@ -219,7 +233,7 @@ impl BlockC {
     }
 
     fn forward(&self, x: Tensor<4>) -> Tensor<4> {
-        let pooled = self.pool.forward(Pool::Average.forward(x.clone()));
+        let pooled = self.pool.forward_pooled(x.clone(), Pool::Average);
         let branches = [chain(x.clone(), &self.seven), chain(x.clone(), &self.double), pooled];
         Tensor::cat([vec![self.single.forward(x)], branches.into()].concat(), 1)
     }
@@ -294,7 +308,7 @@ impl BlockE {
         let mut branches = vec![self.single.forward(x.clone())];
         branches.extend(self.three_ends.iter().map(|unit| unit.forward(three.clone())));
         branches.extend(self.double_ends.iter().map(|unit| unit.forward(double.clone())));
-        branches.push(self.pool.forward(self.kind.forward(x)));
+        branches.push(self.pool.forward_pooled(x, self.kind));
         Tensor::cat(branches, 1)
     }
 }
