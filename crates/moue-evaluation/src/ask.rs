@@ -13,6 +13,9 @@ const BATCH: usize = 16;
 /// Answers to a question about some images, as numbers.
 type Answer<'a> = Box<dyn Fn(&[usize], &[RgbImage]) -> Result<Vec<f32>> + 'a>;
 
+/// Answers by question, then by image; `None` where it was not asked.
+pub(crate) type Answers = Vec<Vec<Option<Vec<f32>>>>;
+
 /// Something that is asked about images.
 pub(crate) struct Question<'a> {
     /// Where answers are kept; also how many numbers an answer has.
@@ -48,11 +51,11 @@ pub(crate) fn ask(
     images: &mut dyn FnMut(&[usize]) -> Result<Vec<RgbImage>>,
     shown: &dyn Fn(usize) -> String,
     progress: &mut dyn FnMut(usize),
-) -> Result<Vec<Vec<Option<Vec<f32>>>>> {
+) -> Result<Answers> {
     let known = |question: &Question<'_>| {
         question.keys.iter().map(|key| key.as_ref().and_then(|key| question.shelf.get(key))).collect()
     };
-    let mut answers: Vec<Vec<Option<Vec<f32>>>> = questions.iter().map(known).collect();
+    let mut answers: Answers = questions.iter().map(known).collect();
     let open = |question: usize, answers: &[Vec<Option<Vec<f32>>>], index: usize| {
         questions[question].keys[index].is_some() && answers[question][index].is_none()
     };

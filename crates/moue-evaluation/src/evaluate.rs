@@ -63,7 +63,8 @@ impl Shard {
 }
 
 /// How models are judged.
-pub struct Settings<'a> {
+#[derive(Debug, Clone)]
+pub struct Settings {
     /// Who is judged.
     pub protocol: Protocol,
     /// Side in pixels at which everything is compared.
@@ -73,14 +74,17 @@ pub struct Settings<'a> {
     /// Decides what is drawn.
     pub seed: u64,
     /// Answers that are known.
-    pub cache: &'a Cache,
+    pub cache: Cache,
     /// Where it computes.
     pub device: Device,
 }
 
+/// What is looked at before any model's results.
+const DATA: &str = "the data set";
+
 /// How far an evaluation is.
 pub struct Progress<'a> {
-    /// The row.
+    /// Whose images: a model's, or the data set's own.
     pub row: &'a str,
     /// Images looked at.
     pub done: usize,
@@ -98,23 +102,17 @@ pub fn evaluate(
     split: &Split,
     candidates: &mut [Candidate],
     networks: &Networks,
-    settings: &Settings<'_>,
+    settings: &Settings,
     progress: &mut dyn FnMut(Progress<'_>),
 ) -> Result<Evaluation> {
     let task = Task::new(settings.protocol, dataset, split, settings.seed)?;
     let draws = draws(&task, settings);
-    let rows = Rows::new(&task, networks, settings, None)?;
-    let mut shown = Vec::new();
+    let rows = Rows::new(&task, networks, settings, None, &mut |done, total| {
+        progress(Progress { row: DATA, done, total });
+    })?;
     let mut kernel_draws: Vec<(String, KernelDraws)> = Vec::new();
-    let fixed = [("real", Of::Real), ("copy", Of::Copy)];
-    for (name, of) in fixed {
-        let mut tell = |done, total| progress(Progress { row: name, done, total });
-        let material = match of {
-            Of::Real => rows.real(&mut tell)?,
-            _ => rows.copy(&mut tell)?,
-        };
-        shown.push(material.row(name, of, &draws)?.0);
-    }
+    let mut shown =
+        vec![rows.real()?.row("real", Of::Real, &draws)?.0, rows.copy()?.row("copy", Of::Copy, &draws)?.0];
     for candidate in candidates.iter_mut() {
         let name = candidate.name.clone();
         let mut tell = |done, total| progress(Progress { row: &name, done, total });
@@ -146,14 +144,16 @@ pub fn measure_shard(
     split: &Split,
     candidates: &mut [Candidate],
     networks: &Networks,
-    settings: &Settings<'_>,
+    settings: &Settings,
     shard: Shard,
     progress: &mut dyn FnMut(Progress<'_>),
 ) -> Result<()> {
     let task = Task::new(settings.protocol, dataset, split, settings.seed)?;
-    let rows = Rows::new(&task, networks, settings, Some(shard))?;
-    rows.real(&mut |done, total| progress(Progress { row: "real", done, total }))?;
-    rows.copy(&mut |done, total| progress(Progress { row: "copy", done, total }))?;
+    let rows = Rows::new(&task, networks, settings, Some(shard), &mut |done, total| {
+        progress(Progress { row: DATA, done, total });
+    })?;
+    rows.real()?;
+    rows.copy()?;
     for candidate in candidates.iter_mut() {
         let name = candidate.name.clone();
         judge(&rows, candidate, settings, &mut |done, total| progress(Progress { row: &name, done, total }))?;
@@ -165,7 +165,7 @@ pub fn measure_shard(
 fn judge(
     rows: &Rows<'_>,
     candidate: &mut Candidate,
-    settings: &Settings<'_>,
+    settings: &Settings,
     progress: &mut dyn FnMut(usize, usize),
 ) -> Result<(Material, Facts)> {
     let tensors = Tensors::of(&mut *candidate.model.translator, String::new());
@@ -230,7 +230,7 @@ impl Painter<'_> {
 }
 
 /// Draws of the people who are judged, and of those of the row `real`.
-fn draws(task: &Task, settings: &Settings<'_>) -> Draws {
+fn draws(task: &Task, settings: &Settings) -> Draws {
     let people = |images: &mut dyn Iterator<Item = usize>| {
         let mut people: Vec<usize> = images.map(|image| task.people[image]).collect();
         people.sort_unstable();
@@ -326,7 +326,7 @@ pub fn portraits(
     dataset: &Dataset,
     split: &Split,
     candidates: &[Candidate],
-    settings: &Settings<'_>,
+    settings: &Settings,
     count: usize,
     image_size: usize,
 ) -> Result<Vec<Portrait>> {
@@ -359,4 +359,61 @@ pub fn portraits(
         Ok(Portrait { name, source, shown: sample.expression, truths, results })
     };
     sources.iter().take(count).map(portrait).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use moue::base::device::device;
+    use moue::methods::MethodConfig;
+    use moue::methods::moue::Config;
+    use moue::nn::module::for_each;
+    use moue::run::model::Card;
+
+    use super::*;
+
+    fn candidate(device: &Device) -> Candidate {
+        let method = MethodConfig::Moue(Config::smoke());
+        let translator = method.translator(device).unwrap();
+        let card = Card {
+            format: 1,
+            method,
+            weights: Weights::Raw,
+            data: String::new(),
+            iteration: 0,
+            updates: BTreeMap::new(),
+            strength: 1.0,
+        };
+        Candidate { name: "broken".into(), model: Model { card, translator }, strength: 1.0 }
+    }
+
+    #[test]
+    fn a_generator_that_makes_no_numbers_is_reported_with_the_face() {
+        let device = device("cpu").unwrap();
+        let mut candidate = candidate(&device);
+        let faces = vec![RgbImage::from_pixel(48, 48, image::Rgb([90, 120, 150])); 2];
+        let paint = |candidate: &Candidate| {
+            let painter = Painter { candidate, device: &device, spent: RefCell::default() };
+            painter.paint(&faces, &[Expression::Sad, Expression::Happy], &|place| format!("face {place}"))
+        };
+        // An untrained one hardly moves anything.
+        let results = paint(&candidate).unwrap();
+        assert_eq!(results[0].dimensions(), (48, 48));
+        for_each(&mut *candidate.model.translator, |_, _, tensor| {
+            let mut data = tensor.data();
+            data.as_mut_slice::<f32>().unwrap()[0] = f32::NAN;
+            tensor.set(data);
+        });
+        let error = paint(&candidate).unwrap_err();
+        assert!(
+            error.to_string().contains("broken makes values that are no numbers of face 0 with sad"),
+            "{error}"
+        );
+        assert!(error.hint().unwrap().contains("earlier checkpoint"));
+    }
+
+    #[test]
+    fn shards_hold_everything_once() {
+        let shards: Vec<Shard> = (0..3).map(|index| Shard { index, count: 3 }).collect();
+        assert!((0..20).all(|number| shards.iter().filter(|shard| shard.holds(number)).count() == 1));
+    }
 }

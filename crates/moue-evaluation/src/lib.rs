@@ -27,6 +27,7 @@ pub mod crops;
 pub mod evaluate;
 pub mod images;
 pub mod judges;
+mod looks;
 mod material;
 pub mod metrics;
 pub mod networks;

@@ -20,7 +20,8 @@ const KID_UNIT: f64 = 1000.0;
 /// Two sets of images as features, with the person of each image.
 #[derive(Debug, Clone)]
 pub(crate) struct SetPair {
-    pub(crate) expression: Expression,
+    /// What they show; `None` for all expressions together.
+    pub(crate) expression: Option<Expression>,
     /// Real images, and what stands against them.
     pub(crate) features: [Features; 2],
     pub(crate) people: [Vec<usize>; 2],
@@ -125,7 +126,7 @@ impl Material {
     /// The sets of an expression, or of all together.
     fn pair(&self, expression: Option<Expression>) -> Result<Option<SetPair>> {
         let Some(first) = self.sets.first() else { return Ok(None) };
-        if let Some(expression) = expression {
+        if expression.is_some() {
             return Ok(self.sets.iter().find(|pair| pair.expression == expression).cloned());
         }
         let together = |side: usize| {
@@ -134,7 +135,7 @@ impl Material {
         };
         let people = |side: usize| self.sets.iter().flat_map(|pair| pair.people[side].clone()).collect();
         Ok(Some(SetPair {
-            expression: first.expression,
+            expression: None,
             features: [together(0)?, together(1)?],
             people: [people(0), people(1)],
         }))
@@ -299,7 +300,11 @@ mod tests {
             let pair = |expression| {
                 let (reals, of_reals) = features(people, 0.0, 1);
                 let (others, of_others) = features(people, place, 2);
-                SetPair { expression, features: [reals, others], people: [of_reals, of_others] }
+                SetPair {
+                    expression: Some(expression),
+                    features: [reals, others],
+                    people: [of_reals, of_others],
+                }
             };
             let sets = [Expression::Angry, Expression::Sad].map(pair).to_vec();
             let readings = BTreeMap::from([(Classifier::Fer, readings())]);

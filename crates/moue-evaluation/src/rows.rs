@@ -6,45 +6,39 @@ use image::RgbImage;
 use moue::base::error::Result;
 use moue::base::expression::Expression;
 
-use crate::ask::{Question, ask, key};
+use crate::ask::{Answers, Question, ask, key};
 use crate::contempt::{ASKEW, asymmetry};
 use crate::evaluate::{Networks, Painter, Settings, Shard, face, sample_keys};
-use crate::images::Extractor;
-use crate::judges::{Classifier, Question as Judged, pairwise};
+use crate::judges::{Question as Judged, pairwise};
+use crate::looks::Looks;
 use crate::material::{Material, Observation, Reading, SetPair};
 use crate::metrics::Features;
 use crate::networks::recognition;
-use crate::protocol::{Sets, Task};
-
-/// What the networks say of some images, by image; empty for a network that is not there.
-#[derive(Default)]
-struct Looks {
-    inception: Vec<Option<Vec<f32>>>,
-    expressions: BTreeMap<Classifier, Vec<Option<[f32; 7]>>>,
-    identity: Vec<Option<[f32; recognition::LENGTH]>>,
-    tilt: Vec<Option<Vec<f32>>>,
-}
+use crate::protocol::{Case, Sets, Task};
 
 /// The rows of one task.
 pub(crate) struct Rows<'a> {
     task: &'a Task,
     networks: &'a Networks,
-    settings: &'a Settings<'a>,
+    settings: &'a Settings,
     shard: Option<Shard>,
     /// Of each sample that is looked at what decides its pixels.
     keys: BTreeMap<usize, String>,
+    /// What the networks say of the samples.
+    samples: Looks,
 }
 
-/// One image a result, from its index; and what names it in errors.
+/// Makes the images of some indices.
 type Images<'a> = &'a mut dyn FnMut(&[usize]) -> Result<Vec<RgbImage>>;
 
 impl<'a> Rows<'a> {
-    /// Reads the files that are looked at once, for their keys.
+    /// Looks at the data set's own images, which all rows need.
     pub(crate) fn new(
         task: &'a Task,
         networks: &'a Networks,
-        settings: &'a Settings<'a>,
+        settings: &'a Settings,
         shard: Option<Shard>,
+        progress: &mut dyn FnMut(usize, usize),
     ) -> Result<Self> {
         let mut wanted = vec![false; task.samples.len()];
         let sets = task.results.iter().map(|sets| &sets.reals);
@@ -55,15 +49,17 @@ impl<'a> Rows<'a> {
             case.truth.iter().for_each(|&truth| wanted[truth] = true);
         });
         let keys = sample_keys(task, &wanted, settings.image_size)?;
-        Ok(Self { task, networks, settings, shard, keys })
+        let mut rows = Self { task, networks, settings, shard, keys, samples: Looks::default() };
+        rows.samples = rows.looks_of_samples(progress)?;
+        Ok(rows)
     }
 
     /// Real images of other people against the real ones; of pairs, the person's own true image.
-    pub(crate) fn real(&self, progress: &mut dyn FnMut(usize, usize)) -> Result<Material> {
-        let looks = self.looks_of_samples(progress)?;
+    pub(crate) fn real(&self) -> Result<Material> {
+        let looks = &self.samples;
         let truths = |case: usize| self.task.cases[case].truth;
-        let mut material = self.of_pairs(&looks, &looks, &truths);
-        material.sets = self.sets(&self.task.floor, &looks, &looks, &|sample| self.task.people[sample])?;
+        let mut material = self.of_pairs(looks, looks, &truths);
+        material.sets = self.sets(&self.task.floor, looks, looks, &|sample| self.task.people[sample])?;
         material.diversity =
             self.diversity(&truths, &|_, sample| self.keys[&sample].clone(), &mut |samples| {
                 self.faces(samples)
@@ -72,13 +68,13 @@ impl<'a> Rows<'a> {
     }
 
     /// The sources unchanged.
-    pub(crate) fn copy(&self, progress: &mut dyn FnMut(usize, usize)) -> Result<Material> {
-        let looks = self.looks_of_samples(progress)?;
+    pub(crate) fn copy(&self) -> Result<Material> {
+        let looks = &self.samples;
         let source = |case: usize| self.task.cases[case].source;
-        let mut material = self.of_pairs(&looks, &looks, &|case| Some(source(case)));
+        let mut material = self.of_pairs(looks, looks, &|case| Some(source(case)));
         let of_cases = Looks { inception: self.of_cases(&looks.inception, &source), ..Looks::default() };
         material.sets =
-            self.sets(&self.task.results, &looks, &of_cases, &|case| self.task.people[source(case)])?;
+            self.sets(&self.task.results, looks, &of_cases, &|case| self.task.people[source(case)])?;
         let questions: Vec<Question<'_>> =
             self.lpips(&|case| self.keys[&source(case)].clone()).into_iter().collect();
         let mut images =
@@ -101,7 +97,6 @@ impl<'a> Rows<'a> {
         progress: &mut dyn FnMut(usize, usize),
     ) -> Result<Material> {
         let task = self.task;
-        let of_samples = self.looks_of_samples(&mut |_, _| {})?;
         let keys: Vec<String> = task
             .cases
             .iter()
@@ -109,10 +104,13 @@ impl<'a> Rows<'a> {
             .collect();
         let mut images = |cases: &[usize]| self.results(painter, cases);
         let chosen = task.chosen();
-        let mut questions =
-            self.looking(keys.iter().cloned().map(Some).collect(), &|case| chosen.contains(&case), &|case| {
-                task.cases[case].target == Expression::Contemptuous
-            });
+        let mut questions = Looks::questions(
+            self.networks,
+            &self.settings.cache,
+            keys.iter().cloned().map(Some).collect(),
+            &|case| chosen.contains(&case),
+            &|case| task.cases[case].target == Expression::Contemptuous,
+        );
         let own = questions.len();
         questions.extend(self.lpips(&|case| keys[case].clone()));
         let with_lpips = questions.len() > own;
@@ -121,10 +119,10 @@ impl<'a> Rows<'a> {
         let reconstruction = self.observations(answers.last());
         let lpips = if with_lpips { self.observations(answers.get(own)) } else { Vec::new() };
         answers.truncate(own);
-        let looks = self.looked(answers);
-        let mut material = self.of_pairs(&of_samples, &looks, &Some);
+        let looks = Looks::of_answers(self.networks, answers);
+        let mut material = self.of_pairs(&self.samples, &looks, &Some);
         material.sets =
-            self.sets(&task.results, &of_samples, &looks, &|case| task.people[task.cases[case].source])?;
+            self.sets(&task.results, &self.samples, &looks, &|case| task.people[task.cases[case].source])?;
         material.diversity = self.diversity(&Some, &|case, _| keys[case].clone(), &mut images)?;
         material.lpips = lpips;
         material.reconstruction = reconstruction;
@@ -154,9 +152,9 @@ impl<'a> Rows<'a> {
         count: usize,
         images: Images<'_>,
         progress: &mut dyn FnMut(usize, usize),
-    ) -> Result<Vec<Vec<Option<Vec<f32>>>>> {
+    ) -> Result<Answers> {
         let is_ours = |index: usize| self.shard.is_none_or(|shard| shard.holds(index));
-        ask(questions, count, &is_ours, images, &|index| format!("image {index}"), &mut |done| {
+        ask(questions, count, &is_ours, images, &|index| format!("image {index} of the task"), &mut |done| {
             progress(done, count)
         })
     }
@@ -166,78 +164,15 @@ impl<'a> Rows<'a> {
         let count = self.task.samples.len();
         let keys = (0..count).map(|index| self.keys.get(&index).cloned()).collect();
         let stands = self.task.samples_in_sets();
-        let questions = self.looking(keys, &|sample| stands.contains(&sample), &|sample| {
+        let is_tilted = |sample: usize| {
             let shown = self.task.samples[sample].expression;
             shown == Expression::Neutral || shown == Expression::Contemptuous
-        });
-        let answers = self.ask(&questions, count, &mut |samples| self.faces(samples), progress)?;
-        Ok(self.looked(answers))
-    }
-
-    /// The questions about images: features of those that stand in sets, the mouth's tilt where contempt is to be told.
-    fn looking(
-        &self,
-        keys: Vec<Option<String>>,
-        in_sets: &dyn Fn(usize) -> bool,
-        is_tilted: &dyn Fn(usize) -> bool,
-    ) -> Vec<Question<'_>> {
-        let only = |wanted: &dyn Fn(usize) -> bool| {
-            keys.iter()
-                .enumerate()
-                .map(|(index, key)| key.clone().filter(|_| wanted(index)))
-                .collect::<Vec<_>>()
         };
-        let (cache, judges) = (self.settings.cache, &self.networks.judges);
-        let mut questions = Vec::new();
-        if let Some(inception) = &self.networks.inception {
-            let shelf = cache.shelf(&inception.identity(), inception.dimensions());
-            let answer = Box::new(|_: &[usize], images: &[RgbImage]| inception.extract(images));
-            questions.push(Question { shelf, keys: only(in_sets), answer });
-        }
-        for classifier in Classifier::ALL {
-            if let Some(fingerprint) = judges.fingerprint(Judged::Expression(classifier)) {
-                let answer = move |_: &[usize], images: &[RgbImage]| {
-                    Ok(judges.expression(classifier, images).concat())
-                };
-                let shelf = cache.shelf(&fingerprint, 7);
-                questions.push(Question { shelf, keys: keys.clone(), answer: Box::new(answer) });
-            }
-        }
-        if let Some(fingerprint) = judges.fingerprint(Judged::MouthTilt) {
-            let answer = |_: &[usize], images: &[RgbImage]| Ok(judges.mouth_tilt(images));
-            questions.push(Question {
-                shelf: cache.shelf(&fingerprint, 1),
-                keys: only(is_tilted),
-                answer: Box::new(answer),
-            });
-        }
-        if let Some(fingerprint) = judges.fingerprint(Judged::Identity) {
-            let answer = |_: &[usize], images: &[RgbImage]| Ok(judges.embedding(images)?.concat());
-            let shelf = cache.shelf(&fingerprint, recognition::LENGTH);
-            questions.push(Question { shelf, keys, answer: Box::new(answer) });
-        }
-        questions
-    }
-
-    /// The answers to [`Self::looking`].
-    fn looked(&self, answers: Vec<Vec<Option<Vec<f32>>>>) -> Looks {
-        let mut answers = answers.into_iter();
-        let mut looks = Looks::default();
-        if self.networks.inception.is_some() {
-            looks.inception = answers.next().unwrap_or_default();
-        }
-        for classifier in Classifier::ALL {
-            if self.networks.judges.fingerprint(Judged::Expression(classifier)).is_some() {
-                looks.expressions.insert(classifier, arrays(answers.next().unwrap_or_default()));
-            }
-        }
-        if self.networks.judges.fingerprint(Judged::MouthTilt).is_some() {
-            looks.tilt = answers.next().unwrap_or_default();
-        }
-        if self.networks.judges.fingerprint(Judged::Identity).is_some() {
-            looks.identity = arrays(answers.next().unwrap_or_default());
-        }
-        looks
+        let (networks, cache) = (self.networks, &self.settings.cache);
+        let questions =
+            Looks::questions(networks, cache, keys, &|sample| stands.contains(&sample), &is_tilted);
+        let answers = self.ask(&questions, count, &mut |samples| self.faces(samples), progress)?;
+        Ok(Looks::of_answers(networks, answers))
     }
 
     /// LPIPS of the cases' images to the true images.
@@ -352,7 +287,7 @@ impl<'a> Rows<'a> {
                     sets.reals.iter().map(|&real| self.task.people[real]).collect(),
                     sets.others.iter().map(|&other| person(other)).collect(),
                 ];
-                pairs.push(SetPair { expression, features: [real, other], people });
+                pairs.push(SetPair { expression: Some(expression), features: [real, other], people });
             }
         }
         Ok(pairs)
@@ -408,18 +343,13 @@ impl<'a> Rows<'a> {
     /// Answers of one number a case.
     fn observations(&self, answers: Option<&Vec<Option<Vec<f32>>>>) -> Vec<Observation> {
         let cases = self.task.cases.iter().zip(answers.into_iter().flatten());
-        let of_case = |(case, answer): (&crate::protocol::Case, &Option<Vec<f32>>)| {
+        let of_case = |(case, answer): (&Case, &Option<Vec<f32>>)| {
             let value = f64::from(*answer.as_ref()?.first()?);
             let person = self.task.people[case.source];
             Some(Observation { target: case.target, people: [person; 2], value })
         };
         cases.filter_map(of_case).collect()
     }
-}
-
-/// Answers as arrays.
-fn arrays<const N: usize>(answers: Vec<Option<Vec<f32>>>) -> Vec<Option<[f32; N]>> {
-    answers.into_iter().map(|answer| answer.and_then(|answer| answer.try_into().ok())).collect()
 }
 
 /// The mean absolute difference of two images of one size, 0 to 1.

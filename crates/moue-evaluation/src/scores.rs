@@ -41,17 +41,6 @@ pub enum Metric {
     Reconstruction,
 }
 
-/// Which way a metric is good.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Better {
-    /// The smaller the better.
-    Lower,
-    /// The larger the better.
-    Higher,
-    /// The nearer to that of the row `real` the better.
-    NearReal,
-}
-
 impl Metric {
     /// All, in the order of tables.
     pub const ALL: [Self; 14] = [
@@ -123,21 +112,6 @@ impl Metric {
         }
     }
 
-    /// Which way it is good.
-    pub fn better(self) -> Better {
-        match self {
-            Self::Precision
-            | Self::Recall
-            | Self::Density
-            | Self::Coverage
-            | Self::FaceApi
-            | Self::Fer
-            | Self::Contempt => Better::Higher,
-            Self::Diversity => Better::NearReal,
-            _ => Better::Lower,
-        }
-    }
-
     /// Digits after the point in tables.
     pub fn digits(self) -> usize {
         match self {
@@ -145,11 +119,6 @@ impl Metric {
             Self::Lpips | Self::Diversity | Self::Reconstruction | Self::Identity | Self::Identity95 => 3,
             _ => 2,
         }
-    }
-
-    /// How it is read to compare with the rows `real` and `copy`: whether doing nothing is rewarded.
-    pub fn rewards_doing_nothing(self) -> bool {
-        matches!(self, Self::Identity | Self::Identity95 | Self::Lpips | Self::Reconstruction | Self::Fid)
     }
 }
 

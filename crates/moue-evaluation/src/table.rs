@@ -77,13 +77,14 @@ fn by_expression(evaluation: &Evaluation, metric: Metric) -> Table {
     }
 }
 
-/// `56.43 [51.20, 60.95]`; a dash where nothing was measured.
+/// `56.43 [51.20, 60.95]`, with a standard error `10.39 ± 3.20 [...]`; a dash where nothing was measured.
 pub fn cell(metric: Metric, score: Option<&Score>) -> String {
     let Some(score) = score else { return "-".to_string() };
     let digits = metric.digits();
+    let error = score.error.map_or(String::new(), |error| format!(" ± {error:.digits$}"));
     match score.interval {
-        Some([low, high]) => format!("{:.digits$} [{low:.digits$}, {high:.digits$}]", score.value),
-        None => format!("{:.digits$}", score.value),
+        Some([low, high]) => format!("{:.digits$}{error} [{low:.digits$}, {high:.digits$}]", score.value),
+        None => format!("{:.digits$}{error}", score.value),
     }
 }
 
@@ -92,7 +93,8 @@ pub fn foot(evaluation: &Evaluation) -> Vec<String> {
     let mut lines = vec![
         evaluation.description.clone(),
         format!(
-            "In brackets 95 % intervals over {} draws of people, the same for all rows. The row real is what real \
+            "In brackets 95 % intervals over {} draws of people, the same for all rows; after ± standard errors over \
+             images. The row real is what real \
              images of other people score at this number (for figures of pairs: the person's own true images), the \
              row copy what the unchanged sources do.",
             evaluation.draws

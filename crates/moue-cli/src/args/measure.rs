@@ -27,6 +27,7 @@ Examples:
   moue fid real/ fake/ --all                        with KID, precision, recall, density and coverage
   moue fid real/ --save-statistics real.safetensors
   moue fid real.safetensors fake/ --json
+  moue fid one.safetensors --with two.safetensors --save-statistics both.safetensors
   moue fid real/ fake/ --resize clean               as clean-fid's mode clean";
 
 #[derive(Debug, Args)]
@@ -37,6 +38,9 @@ pub(crate) struct Fid {
     /// The images to judge: a folder, a manifest or saved statistics
     #[arg(value_name = "B", required_unless_present = "save_statistics")]
     pub(crate) right: Option<PathBuf>,
+    /// A further part of A, for the statistics of both together; may be repeated
+    #[arg(long, value_name = "A2", conflicts_with = "all")]
+    pub(crate) with: Vec<PathBuf>,
     /// Also KID with its standard error, precision, recall, density and coverage
     #[arg(long)]
     pub(crate) all: bool,

@@ -6,12 +6,12 @@ use std::sync::atomic::Ordering;
 use anyhow::bail;
 use moue::base::error::Error;
 use moue::base::file::FileSystem;
-use moue_evaluation::evaluate::{evaluate, measure_shard, portraits};
+use moue_evaluation::evaluate::portraits;
 use moue_evaluation::page;
 use moue_evaluation::plan::Plan;
 use moue_evaluation::table::{Format, write};
 
-use super::judging::{Judgement, cache, candidates, images, networks, settings};
+use super::judging::{Judged, judge};
 use super::plan::Training;
 use super::{compute, stop_on_signal};
 use crate::args::Compare;
@@ -55,23 +55,13 @@ pub(crate) fn run(arguments: &Compare, quiet: bool) -> anyhow::Result<()> {
             "name runs or model files, or a plan with --train"
         ));
     }
-    let mut candidates = candidates(&paths, judging, &device)?;
-    let (dataset, split) = images(&paths, arguments.data.as_deref(), quiet)?;
-    let networks = networks(judging, &device, quiet)?;
-    let cache = cache(judging.cache.as_deref(), judging.no_cache);
-    let settings = settings(judging, &candidates, &cache, &device);
-    let mut shown = Judgement::new(quiet);
-    if let Some(shard) = judging.shard {
-        let tell = &mut |progress: moue_evaluation::evaluate::Progress<'_>| shown.tell(progress);
-        measure_shard(&dataset, &split, &mut candidates, &networks, &settings, shard, tell)?;
-        note(quiet, "once all parts are done, the same command without --shard makes the page");
+    let Some(judged) = judge(&paths, arguments.data.as_deref(), judging, &device, quiet)? else {
         return Ok(());
-    }
-    let evaluation = evaluate(&dataset, &split, &mut candidates, &networks, &settings, &mut |progress| {
-        shown.tell(progress)
-    })?;
+    };
+    let Judged { evaluation, candidates, dataset, split, settings } = judged;
     let faces = portraits(&dataset, &split, &candidates, &settings, arguments.faces.into(), PORTRAIT)?;
-    let curves = page::curves(&paths)?;
+    let names = candidates.iter().map(|candidate| candidate.name.as_str());
+    let curves = page::curves(names.zip(paths.iter().map(PathBuf::as_path)))?;
     page::write(&evaluation, &faces, &curves, &arguments.out, &FileSystem)?;
     print(write(&evaluation, &[], Format::Terminal).as_bytes())?;
     print_line(&arguments.out.join("index.html").display().to_string())?;

@@ -5,38 +5,24 @@ use std::path::Path;
 
 use moue::base::error::{Error, Result};
 use moue::base::file::{FileSystem, write_whole};
-use moue_evaluation::evaluate::{evaluate, measure_shard};
 use moue_evaluation::scores::{Evaluation, Metric};
 use moue_evaluation::table::{Format, write};
 use serde_json::json;
 
 use super::compute;
-use super::judging::{Judgement, cache, candidates, images, networks, settings};
+use super::judging::{Judged, judge};
 use crate::args::{Evaluate, TableFormat};
-use crate::terminal::{note, print};
+use crate::terminal::print;
 
 /// What is shown by expression.
 const DETAILED: [Metric; 4] = [Metric::Fid, Metric::Kid, Metric::FaceApi, Metric::Identity];
 
 pub(crate) fn run(arguments: &Evaluate, quiet: bool) -> anyhow::Result<()> {
-    let judging = &arguments.judging;
-    let device = compute(&judging.compute)?;
-    let mut candidates = candidates(&arguments.models, judging, &device)?;
-    let (dataset, split) = images(&arguments.models, arguments.data.as_deref(), quiet)?;
-    let networks = networks(judging, &device, quiet)?;
-    let cache = cache(judging.cache.as_deref(), judging.no_cache);
-    let settings = settings(judging, &candidates, &cache, &device);
-    let mut shown = Judgement::new(quiet);
-    if let Some(shard) = judging.shard {
-        let tell = &mut |progress: moue_evaluation::evaluate::Progress<'_>| shown.tell(progress);
-        measure_shard(&dataset, &split, &mut candidates, &networks, &settings, shard, tell)?;
-        let parts = format!("part {} of {} is measured", shard.index, shard.count);
-        note(quiet, &format!("{parts}; once all are, the same command without --shard makes the table"));
+    let device = compute(&arguments.judging.compute)?;
+    let (models, data) = (&arguments.models, arguments.data.as_deref());
+    let Some(Judged { evaluation, .. }) = judge(models, data, &arguments.judging, &device, quiet)? else {
         return Ok(());
-    }
-    let evaluation = evaluate(&dataset, &split, &mut candidates, &networks, &settings, &mut |progress| {
-        shown.tell(progress)
-    })?;
+    };
     let names = evaluation.models().map(|(row, _)| row.name.clone()).collect::<Vec<_>>();
     for (path, name) in arguments.models.iter().zip(names) {
         if path.join("run.toml").is_file() {

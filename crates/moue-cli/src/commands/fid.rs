@@ -31,7 +31,15 @@ pub(crate) fn run(arguments: &Fid, quiet: bool) -> anyhow::Result<()> {
         note(quiet, &format!("warning: {warning}"));
     }
     let mut measurer = Measurer::new(arguments, quiet)?;
-    let left = left.map(|side| measurer.measure(side)).transpose()?;
+    let mut left = left.map(|side| measurer.measure(side)).transpose()?;
+    for path in &arguments.with {
+        let part = measurer.measure(Side::open(path)?)?;
+        let origin = measurer.network.as_ref().map(InceptionFeatures::origin);
+        if let Some(whole) = left.take() {
+            let part = part.statistics(origin.clone())?;
+            left = Some(Measured::Statistics(whole.statistics(origin)?.merge(&part)?));
+        }
+    }
     let right = right.map(|side| measurer.measure(side)).transpose()?;
     let origin = measurer.network.as_ref().map(InceptionFeatures::origin);
     if let (Some(path), Some(left)) = (&arguments.save_statistics, &left) {

@@ -12,11 +12,12 @@ use moue::run::config::{HoldOut, RunConfig};
 use moue::run::folder::read_config;
 use moue::run::model::Model;
 use moue::run::train;
-use moue_evaluation::evaluate::{Candidate, Networks, Progress, Settings};
+use moue_evaluation::evaluate::{Candidate, Networks, Progress, Settings, evaluate, measure_shard};
 use moue_evaluation::images::Cache;
 use moue_evaluation::judges::Judges;
 use moue_evaluation::networks::inception::{Inception, InceptionFeatures};
 use moue_evaluation::networks::{INCEPTION, Resize};
+use moue_evaluation::scores::Evaluation;
 use moue_evaluation::weights::{self, Evaluator, Store, Weights};
 
 use crate::args::Judging;
@@ -28,8 +29,42 @@ pub(super) const EVERY: Duration = Duration::from_secs(30);
 /// The smallest side that networks of judges take, in pixels.
 const SMALLEST: usize = 32;
 
+/// Models, judged, and on what.
+pub(super) struct Judged {
+    pub(super) evaluation: Evaluation,
+    pub(super) candidates: Vec<Candidate>,
+    pub(super) dataset: Dataset,
+    pub(super) split: Split,
+    pub(super) settings: Settings,
+}
+
+/// Judges models. Of a part of the work there is nothing to show: then it says what comes next, and answers `None`.
+pub(super) fn judge(
+    paths: &[PathBuf],
+    data: Option<&Path>,
+    judging: &Judging,
+    device: &Device,
+    quiet: bool,
+) -> Result<Option<Judged>> {
+    let mut candidates = candidates(paths, judging, device)?;
+    let (dataset, split) = images(paths, data, quiet)?;
+    let networks = networks(judging, device, quiet)?;
+    let settings = settings(judging, &candidates, device);
+    let mut shown = Shown::new(quiet);
+    let tell = &mut |progress: Progress<'_>| shown.tell(progress);
+    if let Some(shard) = judging.shard {
+        measure_shard(&dataset, &split, &mut candidates, &networks, &settings, shard, tell)?;
+        let (part, count) = (shard.index, shard.count);
+        let next = "once all are, the same command without --shard puts them together";
+        note(quiet, &format!("part {part} of {count} is measured; {next}"));
+        return Ok(None);
+    }
+    let evaluation = evaluate(&dataset, &split, &mut candidates, &networks, &settings, tell)?;
+    Ok(Some(Judged { evaluation, candidates, dataset, split, settings }))
+}
+
 /// Opens the models, named by their folders or files; equal names get numbers.
-pub(super) fn candidates(paths: &[PathBuf], judging: &Judging, device: &Device) -> Result<Vec<Candidate>> {
+fn candidates(paths: &[PathBuf], judging: &Judging, device: &Device) -> Result<Vec<Candidate>> {
     let mut candidates: Vec<Candidate> = Vec::new();
     for path in paths {
         let model = Model::open(path, judging.weights.map(Into::into), device)?;
@@ -61,7 +96,7 @@ fn name_of(path: &Path) -> String {
 }
 
 /// The images and who is held out: those of the first run, unless others are named.
-pub(super) fn images(paths: &[PathBuf], data: Option<&Path>, quiet: bool) -> Result<(Dataset, Split)> {
+fn images(paths: &[PathBuf], data: Option<&Path>, quiet: bool) -> Result<(Dataset, Split)> {
     let configs: Vec<RunConfig> = paths.iter().filter_map(|path| read_config(path).ok()).collect();
     let (dataset, split) = match (data, configs.first()) {
         (Some(data), _) => {
@@ -91,12 +126,7 @@ pub(super) fn images(paths: &[PathBuf], data: Option<&Path>, quiet: bool) -> Res
 }
 
 /// What decides the numbers, beside models and images.
-pub(super) fn settings<'a>(
-    judging: &Judging,
-    candidates: &[Candidate],
-    cache: &'a Cache,
-    device: &Device,
-) -> Settings<'a> {
+fn settings(judging: &Judging, candidates: &[Candidate], device: &Device) -> Settings {
     let sizes = candidates.iter().map(|candidate| candidate.model.card.method.image_size());
     Settings {
         protocol: judging.protocol.into(),
@@ -105,7 +135,7 @@ pub(super) fn settings<'a>(
             .map_or_else(|| sizes.max().unwrap_or(128).max(SMALLEST), |size| size as usize),
         draws: judging.draws.into(),
         seed: 0,
-        cache,
+        cache: cache(judging.cache.as_deref(), judging.no_cache),
         device: device.clone(),
     }
 }
@@ -120,7 +150,7 @@ pub(super) fn cache(folder: Option<&Path>, none: bool) -> Cache {
 }
 
 /// The networks that judge. What cannot be had is told of and left out, but for a file that was named.
-pub(super) fn networks(judging: &Judging, device: &Device, quiet: bool) -> Result<Networks> {
+fn networks(judging: &Judging, device: &Device, quiet: bool) -> Result<Networks> {
     let (store, download) = (Store::from_environment(), Download::new(quiet));
     let left_out = |error: &Error| {
         let hint = error.hint().map(|hint| format!("; {hint}")).unwrap_or_default();
@@ -200,19 +230,19 @@ impl Download {
 }
 
 /// Shows how far an evaluation is.
-pub(super) struct Judgement {
+struct Shown {
     quiet: bool,
     row: String,
     bar: ProgressBar,
     told: Instant,
 }
 
-impl Judgement {
-    pub(super) fn new(quiet: bool) -> Self {
+impl Shown {
+    fn new(quiet: bool) -> Self {
         Self { quiet, row: String::new(), bar: ProgressBar::hidden(), told: Instant::now() }
     }
 
-    pub(super) fn tell(&mut self, Progress { row, done, total }: Progress<'_>) {
+    fn tell(&mut self, Progress { row, done, total }: Progress<'_>) {
         if self.row != row {
             self.bar.finish_and_clear();
             self.row = row.to_string();

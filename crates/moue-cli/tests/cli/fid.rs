@@ -181,3 +181,28 @@ fn the_command_is_explained() {
         assert!(help.contains(words), "{help}");
     }
 }
+
+#[test]
+fn parts_of_a_side_come_to_the_whole() {
+    if !has_weights("parts_of_a_side_come_to_the_whole") {
+        return;
+    }
+    let folder = temporary();
+    let cached = format!("--cache {}", folder.path().join("cache").display());
+    let identities = ["006", "010", "011", "024"];
+    let whole = faces(folder.path(), "whole", "happy", &identities);
+    let [one, two] =
+        [0, 2].map(|at| faces(folder.path(), &format!("part{at}"), "happy", &identities[at..at + 2]));
+    let sad = faces(folder.path(), "sad", "sad", &identities);
+    let number = |sides: &str| -> f64 {
+        measure(&format!("{sides} {cached}"), folder.path()).0.trim_end().parse().unwrap()
+    };
+    let expected = number(&format!("{} {}", whole.display(), sad.display()));
+    // A saved part and a folder, both saved together, and that against the other side.
+    let [first, both] = ["first", "both"].map(|name| folder.path().join(format!("{name}.safetensors")));
+    measure(&format!("{} --save-statistics {} {cached}", one.display(), first.display()), folder.path());
+    let parts = format!("{} --with {} {cached}", first.display(), two.display());
+    measure(&format!("{parts} --save-statistics {}", both.display()), folder.path());
+    let merged = number(&format!("{} {}", both.display(), sad.display()));
+    assert!((merged - expected).abs() < 1e-3, "{merged} and not {expected}");
+}

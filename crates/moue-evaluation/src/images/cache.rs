@@ -13,7 +13,7 @@ use sha2::{Digest, Sha256};
 use crate::weights::{cache_folder, hex};
 
 /// Part of the folder's name. Another number when the same network would give other numbers for the same file.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
 /// A folder of features, or none.
 #[derive(Debug, Clone, Default)]

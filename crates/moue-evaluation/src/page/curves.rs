@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use moue::base::error::{Error, Result};
 use moue::run::events::Event;
@@ -13,7 +13,7 @@ use super::figures::escaped;
 /// What a run's log tells of its training.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Curves {
-    /// The run's folder's name.
+    /// The model's name in tables.
     pub name: String,
     /// Of each quantity batches seen and value.
     pub values: BTreeMap<String, Vec<[f64; 2]>>,
@@ -23,22 +23,17 @@ pub struct Curves {
     pub images_per_second: Option<f64>,
 }
 
-/// Reads the logs of those paths that are runs.
+/// Reads the logs of those models, by name and path, that are runs.
 ///
 /// # Errors
 /// [`Error::Read`] for a log that is there and cannot be read.
-pub fn curves(paths: &[PathBuf]) -> Result<Vec<Curves>> {
-    let logs = paths.iter().map(|path| (path, path.join("events.jsonl"))).filter(|(_, log)| log.is_file());
-    logs.map(|(path, log)| {
+pub fn curves<'a>(models: impl Iterator<Item = (&'a str, &'a Path)>) -> Result<Vec<Curves>> {
+    let logs = models.map(|(name, path)| (name, path.join("events.jsonl"))).filter(|(_, log)| log.is_file());
+    logs.map(|(name, log)| {
         let text = fs::read_to_string(&log).map_err(Error::read(&log))?;
-        Ok(of_log(&name(path), &text))
+        Ok(of_log(name, &text))
     })
     .collect()
-}
-
-fn name(path: &Path) -> String {
-    let path = path.canonicalize().unwrap_or_else(|_| path.to_path_buf());
-    path.file_name().unwrap_or_default().to_string_lossy().into_owned()
 }
 
 fn of_log(name: &str, text: &str) -> Curves {

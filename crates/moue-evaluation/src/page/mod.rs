@@ -180,6 +180,7 @@ fn cell(metric: Metric, score: Option<&Score>) -> Markup {
             None => td { "–" },
             Some(score) => td {
                 (format!("{:.digits$}", score.value))
+                @if let Some(error) = score.error { (format!(" ± {error:.digits$}")) }
                 @if let Some([low, high]) = score.interval { small { (format!("{low:.digits$} to {high:.digits$}")) } }
             },
         }
@@ -276,7 +277,7 @@ fn costs(evaluation: &Evaluation, curves: &[Curves]) -> Markup {
                     "faces/s in training", "results/s"] { th scope="col" { (head) } }
             } }
             tbody { @for (row, facts) in evaluation.models() {
-                @let run = curves.iter().find(|curves| row.name.starts_with(&curves.name));
+                @let run = curves.iter().find(|curves| curves.name == row.name);
                 @let updates = facts.updates.iter().map(|(name, count)| format!("{name} {count}")).collect::<Vec<_>>();
                 tr {
                     th scope="row" { (row.name) }
