@@ -2,7 +2,6 @@
 
 mod support;
 
-use std::fs;
 use std::path::Path;
 
 use burn::tensor::Device;
@@ -14,7 +13,7 @@ use moue_evaluation::networks::minixception::MiniXception;
 use moue_evaluation::networks::recognition::{FaceRecognitionNet, LENGTH};
 use moue_evaluation::networks::sources::{self, LPIPS, RECOGNITION};
 use moue_evaluation::weights::Store;
-use support::{Golden, difference, folder};
+use support::{Golden, difference, folder, weights};
 
 /// A network's answers, whose classes come in `order`, in that of ours.
 fn in_our_order(answers: &[f32], order: [Expression; 7]) -> Vec<f32> {
@@ -48,9 +47,8 @@ fn fer_reads_expressions_as_in_onnxruntime() {
 
 #[test]
 fn faces_are_recognised_as_in_onnxruntime() {
-    let Some(weights) = folder("MOUE_WEIGHTS") else { return };
-    let path = weights.join(RECOGNITION.local);
-    let network = FaceRecognitionNet::from_onnx(&fs::read(&path).unwrap(), &path, &Device::flex()).unwrap();
+    let Some((path, file)) = weights(RECOGNITION.local) else { return };
+    let network = FaceRecognitionNet::from_onnx(&file, &path, &Device::flex()).unwrap();
     let golden = Golden::read();
     let ours = network.forward(&golden.images("recognition.input")).concat();
     let error = difference(&ours, &golden.numbers("recognition.output"));
@@ -60,9 +58,8 @@ fn faces_are_recognised_as_in_onnxruntime() {
 
 #[test]
 fn perceptual_distances_are_those_of_the_lpips_package() {
-    let Some(weights) = folder("MOUE_WEIGHTS") else { return };
-    let path = weights.join(LPIPS.local);
-    let network = Lpips::from_safetensors(&fs::read(&path).unwrap(), &path, &Device::flex()).unwrap();
+    let Some((path, file)) = weights(LPIPS.local) else { return };
+    let network = Lpips::from_safetensors(&file, &path, &Device::flex()).unwrap();
     let golden = Golden::read();
     for size in ["small", "wide"] {
         let images = golden.images(&format!("lpips.{size}.input"));
@@ -79,7 +76,7 @@ fn perceptual_distances_are_those_of_the_lpips_package() {
 /// MOUE_PACKAGES is a folder that holds the packages of `networks/sources.rs`.
 #[test]
 fn the_published_files_hold_the_same_networks() {
-    let (Some(packages), Some(weights)) = (folder("MOUE_PACKAGES"), folder("MOUE_WEIGHTS")) else { return };
+    let (Some(packages), Some((path, file))) = (folder("MOUE_PACKAGES"), weights(LPIPS.local)) else { return };
     let (device, golden) = (Device::flex(), Golden::read());
     let store = Store { folder: Some(packages), cache: None, offline: true };
 
@@ -90,8 +87,7 @@ fn the_published_files_hold_the_same_networks() {
     assert!(error < 1e-5, "{error}");
 
     let network = sources::lpips(&store, &device, &mut |_| ()).unwrap();
-    let path = weights.join(LPIPS.local);
-    let other = Lpips::from_safetensors(&fs::read(&path).unwrap(), &path, &device).unwrap();
+    let other = Lpips::from_safetensors(&file, &path, &device).unwrap();
     for image in golden.images("lpips.wide.input") {
         assert!(network.features(&image).unwrap() == other.features(&image).unwrap());
     }
@@ -119,8 +115,7 @@ fn damaged_weights_are_named_with_a_remedy() {
     check(Lpips::from_flax(b"PK", path, &device).unwrap_err(), "no pickle");
     check(Lpips::from_safetensors(b"1234567", path, &device).unwrap_err(), "no safetensors");
 
-    let Some(weights) = folder("MOUE_WEIGHTS") else { return };
-    let file = fs::read(weights.join(LPIPS.local)).unwrap();
+    let Some((_, file)) = weights(LPIPS.local) else { return };
     for length in [8, 900, file.len() / 2, file.len() - 1] {
         check(Lpips::from_safetensors(&file[..length], path, &device).unwrap_err(), "no safetensors");
     }
@@ -130,7 +125,7 @@ fn damaged_weights_are_named_with_a_remedy() {
     check(Lpips::from_safetensors(&poisoned, path, &device).unwrap_err(), "not finite");
     poisoned[end - 4..].copy_from_slice(&(-1f32).to_le_bytes());
     check(Lpips::from_safetensors(&poisoned, path, &device).unwrap_err(), "negative");
-    let file = fs::read(weights.join(RECOGNITION.local)).unwrap();
+    let Some((_, file)) = weights(RECOGNITION.local) else { return };
     for length in [100, file.len() / 2, file.len() - 1] {
         check(FaceRecognitionNet::from_onnx(&file[..length], path, &device).unwrap_err(), "no ONNX model");
     }

@@ -26,7 +26,7 @@ use moue::nn::spectral_norm::SpectralNorm;
 #[test]
 fn self_attention() {
     let golden = Golden::open("self_attention");
-    let device = Device::flex();
+    let device = golden::file::device();
     let x: Tensor<4> = golden.tensor("x", &device);
     let [_, channels, ..] = x.dims();
     let mut block = SelfAttention::new(channels, &device, &mut Rng::stream(0, "golden", 0));
@@ -45,7 +45,7 @@ fn self_attention() {
 #[test]
 fn spectral_norm() {
     let golden = Golden::open("spectral_norm");
-    let device = Device::flex();
+    let device = golden::file::device();
     let mut rng = Rng::stream(0, "golden", 0);
     let x: Tensor<4> = golden.tensor("x", &device);
     let weight: Tensor<4> = golden.tensor("weight_orig", &device);
@@ -79,7 +79,7 @@ fn spectral_norm() {
 #[test]
 fn stargan() {
     let golden = Golden::open("stargan");
-    let device = Device::flex();
+    let device = golden::file::device();
     let (adam, rate) = adam(&golden);
     let config = stargan::Config {
         image_size: golden.setting("image"),
@@ -159,7 +159,7 @@ fn sasn_least_squares() {
 
 fn sasn_case(case: &str) {
     let golden = Golden::open(case);
-    let device = Device::flex();
+    let device = golden::file::device();
     let (config, rate) = sasn_config(&golden);
     let every = config.updates.generator;
     let new_game = || {

@@ -19,7 +19,7 @@ use moue::nn::passes::Losses;
 #[test]
 fn grid_sample() {
     let golden = Golden::open("grid_sample");
-    let device = Device::flex();
+    let device = golden::file::device();
     let [x, flow] = ["x", "flow"].map(|name| golden.tensor::<4>(name, &device).autodiff().require_grad());
     let y = moue_kernels::grid_sample(x.clone(), flow.clone());
     golden.check_output("y", y.clone());
@@ -47,7 +47,7 @@ fn without_pairs() {
 
 fn case(name: &str, paired: bool) {
     let golden = Golden::open(name);
-    let device = Device::flex();
+    let device = golden::file::device();
     let (config, rates) = config(&golden, paired);
     let new_game = || {
         let mut game = Moue::new(config.clone(), 0, &device);

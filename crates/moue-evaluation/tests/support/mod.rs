@@ -26,6 +26,17 @@ pub(crate) fn folder(variable: &str) -> Option<PathBuf> {
     folder
 }
 
+/// A file of the folder MOUE_WEIGHTS and what it holds, or a line that says what is not tested without it.
+pub(crate) fn weights(name: &str) -> Option<(PathBuf, Vec<u8>)> {
+    let path = folder("MOUE_WEIGHTS")?.join(name);
+    if !path.exists() {
+        eprintln!("skipped: MOUE_WEIGHTS holds no {name}");
+        return None;
+    }
+    let bytes = std::fs::read(&path).unwrap();
+    Some((path, bytes))
+}
+
 /// golden/judges.safetensors.
 pub(crate) struct Golden(Vec<u8>);
 

@@ -12,6 +12,12 @@ use serde::de::DeserializeOwned;
 /// Outputs and losses: |ours - reference| <= 1e-4 max(1, |reference|).
 const OUTPUT_TOLERANCE: f64 = 1e-4;
 
+/// Where the golden tests compute: `MOUE_DEVICE`, as `--device` has it, else the CPU.
+pub(crate) fn device() -> Device {
+    let name = std::env::var("MOUE_DEVICE").unwrap_or_else(|_| "cpu".to_string());
+    moue::base::device::device(&name).expect("MOUE_DEVICE names a device of this build")
+}
+
 /// One case.
 pub(crate) struct Golden {
     path: PathBuf,
