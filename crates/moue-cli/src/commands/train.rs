@@ -53,6 +53,7 @@ fn run_in(
     let mut start = Start::of(folder, config, &device)?;
     if let Some(path) = &arguments.init {
         start.generator_from(path, &device)?;
+        start.save(folder, config, disk)?;
     }
     let stop = stop_on_signal("this batch, with a checkpoint")?;
     let mut surroundings = Surroundings {

@@ -169,6 +169,23 @@ fn a_run_starts_from_another_s_weights() {
 }
 
 #[test]
+fn a_run_killed_before_its_first_batch_keeps_what_it_started_from() {
+    let folder = temporary();
+    let [whole, killed, file] = ["whole", "killed", "model.safetensors"].map(|name| folder.path().join(name));
+    succeed(&format!("export {} --out {}", run().display(), file.display()));
+    let arguments =
+        |out: &Path| format!("{} --set output.checkpoint_every=0 --init {}", longer(out), file.display());
+    succeed(&arguments(&whole));
+    let mut child = start(&arguments(&killed));
+    wait_until(&mut child, "a batch", || logged(&killed, "\"event\":\"step\",\"iteration\":1,"));
+    child.kill().unwrap();
+    assert_eq!(child.wait().unwrap().code(), None, "it was killed, not done");
+    assert!(killed.join("checkpoints/step-000000/state.json").exists());
+    succeed(&format!("train --resume {}", killed.display()));
+    assert_equal_checkpoints(&killed, &whole); // the one of batch 40: that of batch 0 has gone
+}
+
+#[test]
 fn a_folder_in_use_is_refused_and_untouched() {
     let folder = temporary();
     let path = folder.path().join("run");

@@ -21,9 +21,17 @@ pub fn device(name: &str) -> Result<Device> {
     }
 }
 
-/// A device's name for people: `cpu`, or what the backend calls it.
+/// A device's name as `--device` has it: `cpu`, `cuda:0`, `wgpu`.
 pub fn describe(device: &Device) -> String {
-    if *device == Device::flex() { "cpu".to_string() } else { format!("{device:?}") }
+    if *device == Device::flex() {
+        return "cpu".to_string();
+    }
+    let name = format!("{device:?}"); // Device<Cube(Cuda(Cuda(0)))>
+    match name.split_once("Cuda(Cuda(") {
+        Some((_, rest)) => format!("cuda:{}", rest.trim_end_matches([')', '>'])),
+        None if name.contains("Wgpu") => "wgpu".to_string(),
+        None => name,
+    }
 }
 
 /// Waits until all work given to the device is done, so that a clock around it tells the truth.

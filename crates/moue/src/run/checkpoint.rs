@@ -60,7 +60,8 @@ pub fn save(
         return Err(error);
     }
     for (other, path) in list(checkpoints)? {
-        if other < iteration && (keep_every == 0 || !other.is_multiple_of(keep_every)) {
+        let stays = other > 0 && keep_every > 0 && other.is_multiple_of(keep_every);
+        if other < iteration && !stays {
             remove_folder(&path)?;
         }
     }

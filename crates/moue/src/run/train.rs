@@ -155,6 +155,18 @@ impl Start {
         }
         Ok(())
     }
+
+    /// Writes a checkpoint of where training begins. Without it a run that is killed before its first one would start
+    /// from random weights when it is resumed.
+    ///
+    /// # Errors
+    /// [`Error::Write`].
+    pub fn save(&mut self, folder: &RunFolder, config: &RunConfig, disk: &dyn Disk) -> Result<()> {
+        let keep = config.output.keep_every;
+        let checkpoints = folder.checkpoints();
+        checkpoint::save(&checkpoints, &mut *self.game, &config.method, self.iteration, keep, disk)?;
+        Ok(())
+    }
 }
 
 /// Opens the run's data set under the name that decides its split.
