@@ -56,7 +56,7 @@ pub(crate) enum Command {
     Export(Export),
     /// Bring in a generator saved by a public PyTorch implementation
     #[command(
-        after_help = "Examples:\n  moue import stargan_rafd/models/200000-G.ckpt --out stargan.safetensors"
+        after_help = "Examples:\n  moue import stargan_rafd/models/200000-G.ckpt --out stargan.safetensors\n  moue import output/expressions/checkpoint/weights.199.pth --out attgan.safetensors"
     )]
     Import(Import),
     /// Say what a model file, run or checkpoint holds
@@ -116,7 +116,7 @@ pub(crate) struct Export {
 
 #[derive(Debug, Args)]
 pub(crate) struct Import {
-    /// A PyTorch checkpoint of StarGAN's generator: *-G.ckpt
+    /// A PyTorch checkpoint of a generator of eight labels: StarGAN's *-G.ckpt, AttGAN's weights.*.pth
     #[arg(value_name = "CHECKPOINT")]
     pub(crate) checkpoint: PathBuf,
     /// The file to write
