@@ -61,6 +61,9 @@ pub(crate) enum Command {
     Import(Import),
     /// Say what a model file, run or checkpoint holds
     Info(Info),
+    /// List a method's layers: output shapes, parameters, multiply-adds
+    #[command(after_help = SUMMARY_EXAMPLES)]
+    Summary(Summary),
     /// Print shell completions
     Completions {
         /// For which shell
@@ -135,6 +138,29 @@ pub(crate) struct Info {
     /// Which weights of a run or checkpoint [default: the method's: average for moue, else raw]
     #[arg(long, value_enum)]
     pub(crate) weights: Option<WeightsChoice>,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+const SUMMARY_EXAMPLES: &str = "\
+Parameters are learned values; buffers are saved beside them (running statistics, the u and v of spectral norm). A
+multiply-add is a product that is added up, in convolutions, linear layers and attention, for one face.
+
+Examples:
+  moue summary attgan                                    as published
+  moue summary sasn --set 'method.attention=[]'          with other settings
+  moue summary runs/0001-sasn-small-faces-64             of a run, a checkpoint or a model file
+  moue summary stargan --json | jq '.players[].parameters'";
+
+#[derive(Debug, Args)]
+pub(crate) struct Summary {
+    /// A method or preset, a run's folder, a checkpoint or a model file
+    #[arg(value_name = "METHOD|PRESET|FILE")]
+    pub(crate) what: PathBuf,
+    /// A setting laid over the preset, such as method.image_size=64; may be repeated
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub(crate) settings: Vec<String>,
     /// Print JSON
     #[arg(long)]
     pub(crate) json: bool,

@@ -487,6 +487,12 @@ impl Game for Attgan {
         Box::new(self.generator.weights(averaged).clone())
     }
 
+    fn show(&self, face: Tensor<4>) {
+        let norms = &mut Statistics::Running;
+        let fake = self.generator.network.forward(face, &[Expression::Neutral], norms);
+        self.discriminator.network.forward(fake);
+    }
+
     fn diagnostics(&self) -> Losses {
         Vec::new()
     }

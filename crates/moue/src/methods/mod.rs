@@ -39,6 +39,8 @@ pub trait Game: Send {
     fn players(&mut self) -> Vec<(&'static str, &mut dyn Saved)>;
     /// What the players have learned so far: the moving average where it is kept and wanted, else the raw weights.
     fn translator(&self, averaged: bool) -> Box<dyn Translator>;
+    /// Sends a face `[1, 3, size, size]` once through every player, for what its layers report ([`crate::nn::tape`]).
+    fn show(&self, face: Tensor<4>);
     /// Numbers that say how training goes, beside the losses: gammas of attention, the largest sigma.
     fn diagnostics(&self) -> Losses;
 }

@@ -5,6 +5,7 @@ use moue_kernels::instance_norm;
 
 use super::initial::Initial;
 use super::module::{Module, Visitor};
+use super::tape::{Report, report};
 
 /// How much of a batch's statistics the running ones take over.
 const MOMENTUM: f32 = 0.1;
@@ -51,7 +52,7 @@ impl BatchNorm {
     pub fn forward(&self, x: Tensor<4>, statistics: &mut Statistics<'_>) -> Tensor<4> {
         let [batch, channels, height, width] = x.dims();
         let (weight, bias) = (self.weight.clone(), self.bias.clone());
-        match statistics {
+        let y = match statistics {
             Statistics::Running => {
                 let scale = weight / (self.running_var.clone() + EPSILON).sqrt();
                 let shift = bias - self.running_mean.clone() * scale.clone();
@@ -66,7 +67,9 @@ impl BatchNorm {
                 let y = instance_norm(x.reshape([1, channels, batch * height, width]), weight, bias, false);
                 y.reshape([channels, batch, height, width]).swap_dims(0, 1)
             }
-        }
+        };
+        report(|| Report::of("batch norm", &self.weight, &y, 0));
+        y
     }
 
     /// Takes a tenth of a batch's statistics over into the running ones.

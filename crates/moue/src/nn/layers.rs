@@ -1,11 +1,14 @@
 //! Convolutions, linear layers and instance norm with PyTorch's names, shapes and initialisation.
 
+use std::fmt;
+
 use burn::tensor::ops::PadMode;
 use burn::tensor::{Device, Tensor, TensorData};
 use moue_kernels::{convolution, instance_norm, transposed_convolution};
 
 use super::initial::Initial;
 use super::module::{Module, Visitor};
+use super::tape::{Report, report};
 use crate::base::rng::Rng;
 
 /// Kernel size, stride and zero padding of a square convolution.
@@ -17,6 +20,15 @@ pub struct Geometry {
     pub stride: usize,
     /// Zeros around the input.
     pub padding: usize,
+}
+
+/// As tables have it: `4x4 /2`, the stride only where it is more than 1.
+impl fmt::Display for Geometry {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { kernel, stride, .. } = self;
+        write!(formatter, "{kernel}x{kernel}")?;
+        if *stride > 1 { write!(formatter, " /{stride}") } else { Ok(()) }
+    }
 }
 
 impl Geometry {
@@ -66,13 +78,24 @@ impl Convolution {
     /// The convolution of `x`.
     pub fn forward(&self, x: Tensor<4>) -> Tensor<4> {
         let Geometry { stride, padding, .. } = self.geometry;
-        convolution(x, self.weight.clone(), self.bias.clone(), stride, padding)
+        self.reported(convolution(x, self.weight.clone(), self.bias.clone(), stride, padding))
     }
 
     /// The convolution without the bias.
     pub fn forward_unbiased(&self, x: Tensor<4>) -> Tensor<4> {
         let Geometry { stride, padding, .. } = self.geometry;
-        convolution(x, self.weight.clone(), None, stride, padding)
+        self.reported(convolution(x, self.weight.clone(), None, stride, padding))
+    }
+
+    /// Every output is a sum over the kernel and the inputs.
+    fn reported(&self, y: Tensor<4>) -> Tensor<4> {
+        report(|| {
+            let [outputs, ..] = self.weight.dims();
+            let terms = self.weight.shape().num_elements() / outputs;
+            let products = y.shape().num_elements() * terms;
+            Report::of(format!("conv {}", self.geometry), &self.weight, &y, products)
+        });
+        y
     }
 
     /// The same convolution with another weight of this one's shape.
@@ -139,7 +162,9 @@ impl TransposedConvolution {
     /// The transposed convolution of `x`.
     pub fn forward(&self, x: Tensor<4>) -> Tensor<4> {
         let Geometry { kernel, stride, padding } = self.geometry;
-        let [.., height, width] = x.dims();
+        let [_, inputs, height, width] = x.dims();
+        // Every input goes into all that a kernel reaches.
+        let products = x.shape().num_elements() * self.weight.shape().num_elements() / inputs;
         let y = match self.output_padding {
             0 => transposed_convolution(x, self.weight.clone(), stride, padding),
             more => {
@@ -148,10 +173,12 @@ impl TransposedConvolution {
                 whole.slice_dim(2, kept(height)).slice_dim(3, kept(width))
             }
         };
-        match &self.bias {
+        let y = match &self.bias {
             Some(bias) => y + bias.clone().reshape([1, bias.dims()[0], 1, 1]),
             None => y,
-        }
+        };
+        report(|| Report::of(format!("transposed conv {}", self.geometry), &self.weight, &y, products));
+        y
     }
 }
 
@@ -185,7 +212,13 @@ impl Linear {
 
     /// `x W^T + b`, as a convolution of maps of one pixel, which reads W once for the batch.
     pub fn forward(&self, x: Tensor<2>) -> Tensor<2> {
-        convolution(pixels(x), pixels(self.weight.clone()), Some(self.bias.clone()), 1, 0).flatten(1, 3)
+        let weight = pixels(self.weight.clone());
+        let y = convolution(pixels(x), weight, Some(self.bias.clone()), 1, 0).flatten(1, 3);
+        report(|| {
+            let products = y.dims()[0] * self.weight.shape().num_elements();
+            Report::of("linear", &self.weight, &y, products)
+        });
+        y
     }
 
     /// The gradient of the outputs, weighted by `gradient` `[batch, out]`, with respect to the input: `gradient W`.
@@ -225,12 +258,18 @@ impl InstanceNorm {
 
     /// Normalises `[batch, channels, height, width]`.
     pub fn forward(&self, x: Tensor<4>) -> Tensor<4> {
-        instance_norm(x, self.weight.clone(), self.bias.clone(), false)
+        self.normalised(x, false)
     }
 
     /// [`Self::forward`] and a ReLU in one.
     pub fn forward_relu(&self, x: Tensor<4>) -> Tensor<4> {
-        instance_norm(x, self.weight.clone(), self.bias.clone(), true)
+        self.normalised(x, true)
+    }
+
+    fn normalised(&self, x: Tensor<4>, relu: bool) -> Tensor<4> {
+        let y = instance_norm(x, self.weight.clone(), self.bias.clone(), relu);
+        report(|| Report::of("instance norm", &self.weight, &y, 0));
+        y
     }
 
     /// Scale and shift alone, of planes that are normal already.

@@ -15,3 +15,4 @@ pub mod residual;
 pub mod resize;
 pub mod self_attention;
 pub mod spectral_norm;
+pub mod tape;

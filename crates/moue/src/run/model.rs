@@ -164,6 +164,21 @@ impl Model {
     }
 }
 
+/// The method of a run's folder, with a checkpoint or without, of a checkpoint's or of a model file, and its settings.
+///
+/// # Errors
+/// As [`Model::open`].
+pub fn method_of(path: &Path) -> Result<MethodConfig> {
+    if !fs::metadata(path).map_err(Error::read(path))?.is_dir() {
+        let (_, card) = from_bytes(&fs::read(path).map_err(Error::read(path))?, path)?;
+        return Ok(card.method);
+    }
+    if path.join("run.toml").exists() {
+        return Ok(read_config(path)?.method);
+    }
+    Ok(checkpoint::read_state(path)?.method)
+}
+
 fn from_folder(path: &Path, weights: Option<Weights>) -> Result<(Tensors, Card)> {
     let run = path.join("run.toml").exists().then(|| read_config(path)).transpose()?;
     let checkpoint = match &run {
