@@ -25,6 +25,7 @@ fn main() -> ExitCode {
         Command::Export(arguments) => commands::weights::export(&arguments, quiet),
         Command::Import(arguments) => commands::weights::import(&arguments, quiet),
         Command::Info(arguments) => commands::weights::info(&arguments),
+        Command::Summary(arguments) => commands::summary::run(&arguments),
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Arguments::command(), "moue", &mut script);

@@ -5,6 +5,7 @@
 //! the committed copy.
 
 mod golden {
+    mod attgan;
     #[allow(dead_code, reason = "the other golden tests use the rest")]
     pub(crate) mod file;
 }

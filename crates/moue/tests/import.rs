@@ -10,9 +10,11 @@ use std::path::{Path, PathBuf};
 use moue::base::device::Device;
 use moue::base::expression::Expression;
 use moue::base::file::FileSystem;
+use moue::base::rng::Rng;
+use moue::methods::attgan;
 use moue::methods::stargan::{Config, Generator};
 use moue::methods::{MethodConfig, Translator};
-use moue::nn::module::for_each;
+use moue::nn::module::{Module, for_each};
 use moue::run::exchange::{Precision, Tensors};
 use moue::run::model::Model;
 
@@ -45,7 +47,7 @@ fn a_stargan_checkpoint_imports_exactly_and_computes_what_pytorch_did() {
     assert_eq!((config.image_size, config.residual_blocks), (32, blocks));
     assert_eq!(config.channels, golden.setting::<usize>("conv_dim"));
 
-    let mut expected = Generator::new(config, &device, &mut moue::base::rng::Rng::stream(0, "any", 0));
+    let mut expected = Generator::new(config, &device, &mut Rng::stream(0, "any", 0));
     golden.load("G.", &mut expected);
     assert_eq!(tensors(&mut *model.translator).values, tensors(&mut expected).values);
 
@@ -84,16 +86,58 @@ fn half_precision_stays_within_half_a_unit_of_the_last_place() {
     }
 }
 
-/// The state dict's shapes of a generator of the public code, with another number of labels.
-fn shapes(labels: usize) -> BTreeMap<String, Vec<usize>> {
-    let mut generator =
-        Generator::new(&Config::smoke(), &Device::flex(), &mut moue::base::rng::Rng::stream(0, "any", 0));
+#[test]
+fn an_attgan_checkpoint_imports_exactly_with_its_running_statistics() {
+    let device = Device::flex();
+    let golden = Golden::read(committed("attgan.safetensors"));
+    let mut model = Model::import(&committed("attgan-weights.pth"), 32, &device).unwrap();
+    let MethodConfig::Attgan(config) = &model.card.method else { panic!("{:?}", model.card.method) };
+    assert_eq!((config.image_size, config.channels, config.layers), (32, 4, 3));
+    assert!(config.second_label);
+    assert_eq!(config.negative_slope, 0.01, "the port's");
+    let mut expected = attgan::Generator::new(config, &device, &mut Rng::stream(0, "any", 0));
+    golden.load("G.", &mut expected);
+    let running = "enc_layers.0.layers.1.running_var";
+    assert!(tensors(&mut expected).values.contains_key(running));
+    assert_eq!(tensors(&mut *model.translator).values, tensors(&mut expected).values);
+    let x: burn::tensor::Tensor<4> = golden.tensor("x", &device);
+    let result = model.translator.edit(x.clone(), &[Expression::Happy; 3]).on_square(x);
+    assert!(result.abs().max().into_scalar::<f32>() <= 1.0);
+}
+
+/// The state dict's shapes of a network.
+fn shapes_of(network: &mut dyn Module) -> BTreeMap<String, Vec<usize>> {
     let mut shapes = BTreeMap::new();
-    for_each(&mut generator, |name, _, tensor| {
+    for_each(network, |name, _, tensor| {
         shapes.insert(name.to_string(), tensor.shape());
     });
+    shapes
+}
+
+/// Those of StarGAN's generator in the public code, with another number of labels.
+fn shapes(labels: usize) -> BTreeMap<String, Vec<usize>> {
+    let mut generator = Generator::new(&Config::smoke(), &Device::flex(), &mut Rng::stream(0, "any", 0));
+    let mut shapes = shapes_of(&mut generator);
     shapes.get_mut("main.0.weight").expect("the stem")[1] = 3 + labels;
     shapes
+}
+
+#[test]
+fn an_attgan_generator_says_what_it_is_by_its_shapes() {
+    for (channels, layers, second_label) in [(8, 3, true), (8, 3, false), (4, 2, true), (4, 4, false)] {
+        let config = attgan::Config { channels, layers, second_label, ..attgan::Config::smoke() };
+        let mut generator = attgan::Generator::new(&config, &Device::flex(), &mut Rng::stream(0, "any", 0));
+        let mut shapes = shapes_of(&mut generator);
+        let MethodConfig::Attgan(found) = recognise(&shapes).unwrap() else { panic!("another method") };
+        assert_eq!((found.channels, found.layers, found.second_label), (channels, layers, second_label));
+        // The port's own models know 13 attributes of other kinds.
+        let first = shapes.get_mut("dec_layers.0.layers.0.weight").expect("the decoder's first");
+        first[0] += 13 - Expression::COUNT;
+        let problem = recognise(&shapes).unwrap_err();
+        assert!(problem.contains("13 attributes, not the 8 expressions"), "{problem}");
+        shapes.remove("dec_layers.0.layers.0.weight");
+        assert!(recognise(&shapes).unwrap_err().contains("no generator of AttGAN"));
+    }
 }
 
 fn recognise(shapes: &BTreeMap<String, Vec<usize>>) -> Result<MethodConfig, String> {

@@ -7,6 +7,7 @@ mod noise;
 
 use moue::base::device::Device;
 use moue::base::rng::Rng;
+use moue::methods::attgan::{self, Attgan};
 use moue::methods::sasn::{self, Place, Sasn, SourceHead};
 use moue::methods::stargan::{self, Stargan};
 use moue::methods::{Game, Rates, UpdateRatio};
@@ -56,6 +57,64 @@ fn sasn_s_discriminator_has_the_head_that_was_asked_for() {
     let mut normalised = sasn::Discriminator::new(&config, &device, &mut rng());
     assert_eq!(buffer_count(&mut normalised), 62_457);
     assert_eq!(parameter_count(&normalised), 44_786_624);
+}
+
+#[test]
+fn attgan_has_the_published_number_of_parameters() {
+    let (config, device) = (attgan::Config::paper(), Device::flex());
+    let generator = |config: &attgan::Config| attgan::Generator::new(config, &device, &mut rng());
+    assert_eq!(parameter_count(&generator(&config)), 43_336_323);
+    let once = attgan::Config { second_label: false, ..config.clone() };
+    assert_eq!(parameter_count(&generator(&once)), 43_270_787);
+    // A mean and a variance of each channel that a batch norm sees: 64 to 1024, and 1024 to 128.
+    assert_eq!(
+        buffer_count(&mut generator(&config)),
+        2 * (64 + 128 + 256 + 512 + 1024 + 1024 + 512 + 256 + 128)
+    );
+    assert_eq!(parameter_count(&attgan::Discriminator::new(&config, &device, &mut rng())), 44_713_865);
+}
+
+#[test]
+fn attgan_updates_one_player_a_batch() {
+    let device = Device::flex();
+    let config = attgan::Config { discriminator_updates: 5, ..attgan::Config::smoke() };
+    let mut game = Attgan::new(config, 0, &device);
+    let mut updated = String::new();
+    for n in 0..13 {
+        let before = game.generator.updates();
+        let losses = game.step(&noise(2, 32, n, &device), RATES, &mut Rng::stream(0, "step", n));
+        let player = if game.generator.updates() > before { "generator" } else { "discriminator" };
+        assert!(losses.iter().all(|(name, _)| name.starts_with(player)), "{losses:?}");
+        updated.push_str(&player[..1]);
+    }
+    assert_eq!(updated, "dddddgdddddgd");
+    assert_eq!((game.discriminator.updates(), game.generator.updates()), (11, 2));
+}
+
+#[test]
+fn attgan_gives_a_face_the_same_result_in_any_company() {
+    let device = Device::flex();
+    let mut game = Attgan::new(attgan::Config::smoke(), 0, &device);
+    for n in 0..3 {
+        game.step(&noise(4, 32, n, &device), RATES, &mut Rng::stream(0, "step", n));
+    }
+    let (translator, batch) = (game.translator(false), noise(4, 32, 9, &device));
+    let paint = |faces: std::ops::Range<usize>| {
+        let x = batch.source.images.clone().slice_dim(0, faces.clone());
+        translator
+            .edit(x.clone(), &batch.targets[faces])
+            .on_square(x)
+            .into_data()
+            .try_into_vec::<f32>()
+            .unwrap()
+    };
+    let (together, before) = (paint(0..4), bits(&mut game));
+    for face in 0..4 {
+        let alone = paint(face..face + 1);
+        let difference = alone.iter().zip(&together[face * alone.len()..]).map(|(a, b)| (a - b).abs());
+        assert!(difference.fold(0.0, f32::max) < 1e-5);
+    }
+    assert_eq!(differing(&bits(&mut game), &before).count(), 0, "translating moves no running statistics");
 }
 
 fn buffer_count(module: &mut dyn Module) -> usize {

@@ -42,6 +42,11 @@ fn config(preset: &str) -> RunConfig {
             (method.discriminator_channels, method.discriminator_layers) = (4, 3);
             method.discriminator_updates = 2;
         }
+        MethodConfig::Attgan(method) => {
+            (method.image_size, method.channels, method.layers) = (16, 4, 2);
+            (method.discriminator_channels, method.discriminator_layers) = (4, 2);
+            method.discriminator_head = 8;
+        }
     }
     config
 }
@@ -83,6 +88,18 @@ fn a_run_stopped_twice_ends_bit_equal_with_the_penalty_s_random_draws() {
     let run = Run::new(folder.path().join("stopped"), config("stargan-smoke"));
     run.train(&FileSystem, Some(3)).unwrap();
     run.train(&FileSystem, Some(6)).unwrap();
+    run.train(&FileSystem, None).unwrap();
+    assert_equal(&run, &reference);
+}
+
+#[test]
+fn a_run_stopped_before_each_player_s_turn_ends_bit_equal_with_running_statistics() {
+    let folder = tempfile::tempdir().unwrap();
+    let reference = uninterrupted(folder.path(), "attgan-smoke");
+    let run = Run::new(folder.path().join("stopped"), config("attgan-smoke"));
+    for stop in [1, 2, 3, 5] {
+        run.train(&FileSystem, Some(stop)).unwrap(); // d, dd, ddg, ddgdd
+    }
     run.train(&FileSystem, None).unwrap();
     assert_equal(&run, &reference);
 }

@@ -56,11 +56,14 @@ pub(crate) enum Command {
     Export(Export),
     /// Bring in a generator saved by a public PyTorch implementation
     #[command(
-        after_help = "Examples:\n  moue import stargan_rafd/models/200000-G.ckpt --out stargan.safetensors"
+        after_help = "Examples:\n  moue import stargan_rafd/models/200000-G.ckpt --out stargan.safetensors\n  moue import output/expressions/checkpoint/weights.199.pth --out attgan.safetensors"
     )]
     Import(Import),
     /// Say what a model file, run or checkpoint holds
     Info(Info),
+    /// List a method's layers: output shapes, parameters, multiply-adds
+    #[command(after_help = SUMMARY_EXAMPLES)]
+    Summary(Summary),
     /// Print shell completions
     Completions {
         /// For which shell
@@ -116,7 +119,7 @@ pub(crate) struct Export {
 
 #[derive(Debug, Args)]
 pub(crate) struct Import {
-    /// A PyTorch checkpoint of StarGAN's generator: *-G.ckpt
+    /// A PyTorch checkpoint of a generator of eight labels: StarGAN's *-G.ckpt, AttGAN's weights.*.pth
     #[arg(value_name = "CHECKPOINT")]
     pub(crate) checkpoint: PathBuf,
     /// The file to write
@@ -135,6 +138,29 @@ pub(crate) struct Info {
     /// Which weights of a run or checkpoint [default: the method's: average for moue, else raw]
     #[arg(long, value_enum)]
     pub(crate) weights: Option<WeightsChoice>,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+const SUMMARY_EXAMPLES: &str = "\
+Parameters are learned values; buffers are saved beside them (running statistics, the u and v of spectral norm). A
+multiply-add is a product that is added up, in convolutions, linear layers and attention, for one face.
+
+Examples:
+  moue summary attgan                                    as published
+  moue summary sasn --set 'method.attention=[]'          with other settings
+  moue summary runs/0001-sasn-small-faces-64             of a run, a checkpoint or a model file
+  moue summary stargan --json | jq '.players[].parameters'";
+
+#[derive(Debug, Args)]
+pub(crate) struct Summary {
+    /// A method or preset, a run's folder, a checkpoint or a model file
+    #[arg(value_name = "METHOD|PRESET|FILE")]
+    pub(crate) what: PathBuf,
+    /// A setting laid over the preset, such as method.image_size=64; may be repeated
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub(crate) settings: Vec<String>,
     /// Print JSON
     #[arg(long)]
     pub(crate) json: bool,

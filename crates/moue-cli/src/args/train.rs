@@ -89,7 +89,7 @@ pub(crate) enum Subset {
 
 #[derive(Debug, Args)]
 pub(crate) struct Train {
-    /// Where to start: recommended, moue-small, moue-smoke, paper, small, smoke, stargan, stargan-small or stargan-smoke
+    /// Where to start: recommended, paper, stargan or attgan; moue-, stargan- or attgan-small or -smoke; small or smoke
     /// [default: small]
     #[arg(long, value_name = "NAME")]
     pub(crate) preset: Option<String>,

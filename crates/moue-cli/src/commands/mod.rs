@@ -6,6 +6,7 @@ pub(crate) mod fid;
 mod judging;
 mod plan;
 pub(crate) mod prepare;
+pub(crate) mod summary;
 pub(crate) mod train;
 pub(crate) mod translate;
 pub(crate) mod weights;

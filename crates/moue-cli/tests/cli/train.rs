@@ -96,6 +96,27 @@ fn a_quiet_run_says_nothing() {
 }
 
 #[test]
+fn attgan_trains_goes_on_and_translates() {
+    let folder = temporary();
+    let [run, results] = ["run", "results"].map(|name| folder.path().join(name));
+    let tiny = "--preset attgan-smoke --set training.iterations=7 --set output.log_every=1 --set output.sample_every=7 \
+                --set output.checkpoint_every=7 --set method.image_size=16 --set method.channels=4 \
+                --set method.layers=2 --set method.discriminator_channels=4 --set method.discriminator_layers=2";
+    succeed(&format!("train {tiny} --data {} --out {}", faces(), run.display()));
+    // Two of the discriminator's, one of the generator's, each on a batch.
+    let last = fs::read_to_string(run.join("checkpoints/step-000007/state.json")).unwrap();
+    let last: serde_json::Value = serde_json::from_str(&last).unwrap();
+    assert_eq!(last["updates"], serde_json::json!({ "discriminator": 5, "generator": 2 }));
+    let before = files(&run.join("checkpoints"));
+    succeed(&format!("train --resume {}", run.display()));
+    assert_eq!(files(&run.join("checkpoints")), before, "it was done");
+    let face = crate::program::face("006_neutral_frontal.jpg");
+    let [input, model, out] = [&face, &run, &results].map(|path| path.display());
+    succeed(&format!("translate {input} --aligned --model {model} --to happy,sad --out {out}"));
+    assert_eq!(files(&results).len(), 2);
+}
+
+#[test]
 fn another_seed_is_another_run() {
     let folder = temporary();
     let out = folder.path().join("run");
@@ -125,7 +146,18 @@ fn a_dry_run_prints_what_config_reads_back() {
     fs::write(&file, &printed).unwrap();
     assert_eq!(succeed(&format!("train --config {} --dry-run", file.display())), printed);
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
-    for preset in ["paper", "sasn", "sasn-small", "small", "smoke", "stargan-small", "stargan-smoke"] {
+    for preset in [
+        "paper",
+        "sasn",
+        "sasn-small",
+        "small",
+        "smoke",
+        "stargan-small",
+        "stargan-smoke",
+        "attgan",
+        "attgan-small",
+        "attgan-smoke",
+    ] {
         let printed = succeed(&format!("train --preset {preset} --dry-run"));
         let name = printed.lines().next().unwrap().split('"').nth(1).unwrap().to_string();
         let stored = crate::program::repository("presets").join(format!("{name}.toml"));

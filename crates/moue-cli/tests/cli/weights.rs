@@ -72,3 +72,16 @@ fn a_pytorch_checkpoint_is_imported_and_translates() {
     ));
     assert_eq!(files(&out).len(), 1);
 }
+
+#[test]
+fn an_attgan_checkpoint_is_imported_and_translates() {
+    let folder = temporary();
+    let [file, out] = ["attgan.safetensors", "out"].map(|name| folder.path().join(name));
+    let checkpoint = repository("golden/attgan-weights.pth");
+    succeed(&format!("import {} --image-size 32 --out {}", checkpoint.display(), file.display()));
+    assert!(succeed(&format!("info {}", file.display())).contains("attgan at 32 px"));
+    let input = face("006_neutral_frontal.jpg");
+    let [input, file, out] = [&input, &file, &out].map(|path| path.display());
+    succeed(&format!("translate {input} --model {file} --to happy,sad --out {out}"));
+    assert_eq!(files(&folder.path().join("out")).len(), 2);
+}

@@ -3,7 +3,9 @@
 //! [`MethodConfig`] is the one place that knows them all: a new method adds its module, a variant, and the arms that
 //! the compiler then demands.
 
+pub mod attgan;
 pub mod moue;
+mod presets;
 pub mod sasn;
 pub mod stargan;
 
@@ -21,6 +23,8 @@ use crate::nn::module::Module;
 use crate::nn::passes::Losses;
 use crate::nn::player::Saved;
 
+pub use presets::{PRESETS, Preset};
+
 /// Anything that shows a face with another expression.
 pub trait Translator: Module + Send {
     /// The edit that gives each face `[batch, 3, size, size]` (RGB in -1..1) its target expression.
@@ -35,6 +39,8 @@ pub trait Game: Send {
     fn players(&mut self) -> Vec<(&'static str, &mut dyn Saved)>;
     /// What the players have learned so far: the moving average where it is kept and wanted, else the raw weights.
     fn translator(&self, averaged: bool) -> Box<dyn Translator>;
+    /// Sends a face `[1, 3, size, size]` once through every player, for what its layers report ([`crate::nn::tape`]).
+    fn show(&self, face: Tensor<4>);
     /// Numbers that say how training goes, beside the losses: gammas of attention, the largest sigma.
     fn diagnostics(&self) -> Losses;
 }
@@ -76,15 +82,18 @@ pub enum MethodConfig {
     Sasn(sasn::Config),
     /// StarGAN.
     Stargan(stargan::Config),
+    /// AttGAN.
+    Attgan(attgan::Config),
 }
 
 impl MethodConfig {
-    /// The method's name: `moue`, `sasn`, `stargan`.
+    /// The method's name: `moue`, `sasn`, `stargan`, `attgan`.
     pub fn name(&self) -> &'static str {
         match self {
             Self::Moue(_) => "moue",
             Self::Sasn(_) => "sasn",
             Self::Stargan(_) => "stargan",
+            Self::Attgan(_) => "attgan",
         }
     }
 
@@ -94,6 +103,7 @@ impl MethodConfig {
             Self::Moue(config) => config.image_size,
             Self::Sasn(config) => config.image_size,
             Self::Stargan(config) => config.image_size,
+            Self::Attgan(config) => config.image_size,
         }
     }
 
@@ -103,6 +113,7 @@ impl MethodConfig {
             Self::Moue(config) => config.learning_rates,
             Self::Sasn(config) => config.learning_rates,
             Self::Stargan(config) => config.learning_rates,
+            Self::Attgan(config) => config.learning_rates,
         }
     }
 
@@ -114,6 +125,7 @@ impl MethodConfig {
             Self::Stargan(config) => {
                 UpdateRatio { generator: 1, discriminator: config.discriminator_updates }
             }
+            Self::Attgan(config) => UpdateRatio { generator: 1, discriminator: config.discriminator_updates },
         }
     }
 
@@ -121,7 +133,7 @@ impl MethodConfig {
     pub fn shows_average(&self) -> bool {
         match self {
             Self::Moue(_) => true,
-            Self::Sasn(_) | Self::Stargan(_) => false,
+            Self::Sasn(_) | Self::Stargan(_) | Self::Attgan(_) => false,
         }
     }
 
@@ -135,6 +147,7 @@ impl MethodConfig {
             Self::Moue(config) => Box::new(moue::Moue::new(config.clone(), seed, device)),
             Self::Sasn(config) => Box::new(sasn::Sasn::new(config.clone(), seed, device)),
             Self::Stargan(config) => Box::new(stargan::Stargan::new(config.clone(), seed, device)),
+            Self::Attgan(config) => Box::new(attgan::Attgan::new(config.clone(), seed, device)),
         })
     }
 
@@ -149,6 +162,7 @@ impl MethodConfig {
             Self::Moue(config) => Box::new(moue::Generator::new(config, device, &mut rng)),
             Self::Sasn(config) => Box::new(sasn::Generator::new(config, device, &mut rng)),
             Self::Stargan(config) => Box::new(stargan::Generator::new(config, device, &mut rng)),
+            Self::Attgan(config) => Box::new(attgan::Generator::new(config, device, &mut rng)),
         })
     }
 
@@ -157,6 +171,9 @@ impl MethodConfig {
     /// # Errors
     /// What keeps it from being one that is known, in words.
     pub fn recognise(shapes: &BTreeMap<&str, &[usize]>, image_size: usize) -> Result<Self, String> {
+        if shapes.keys().any(|name| name.starts_with("enc_layers.")) {
+            return attgan::Config::of_state_dict(shapes, image_size).map(Self::Attgan);
+        }
         stargan::Config::of_state_dict(shapes, image_size).map(Self::Stargan)
     }
 
@@ -171,6 +188,7 @@ impl MethodConfig {
             Self::Moue(config) => (config.discriminator_channels, config.discriminator_layers),
             Self::Sasn(config) => (config.discriminator_channels, config.discriminator_layers),
             Self::Stargan(config) => (config.discriminator_channels, config.discriminator_layers),
+            Self::Attgan(config) => (config.discriminator_channels, config.discriminator_layers),
         };
         check_channels("method.discriminator_channels", channels)?;
         let halvings = 1usize.checked_shl(layers as u32).unwrap_or(0);
@@ -179,6 +197,17 @@ impl MethodConfig {
                 format!("method.image_size = {size} cannot be halved {layers} times by the discriminator"),
                 "take a multiple of 2^discriminator_layers, such as 64 or 128, or fewer layers",
             ));
+        }
+        if let Self::Attgan(config) = self {
+            check_channels("method.discriminator_head", config.discriminator_head)?;
+            if size == halvings {
+                return Err(Error::config(
+                    format!(
+                        "the discriminator's {layers} layers leave one pixel of {size}, of which an instance norm says nothing"
+                    ),
+                    "take fewer discriminator_layers, or larger images",
+                ));
+            }
         }
         if generator == 0 || discriminator == 0 || (generator > 1 && discriminator > 1) {
             return Err(Error::config(
@@ -189,7 +218,7 @@ impl MethodConfig {
         Ok(())
     }
 
-    /// A generator halves the image twice, or three times before a refinement, and doubles it again.
+    /// A generator halves the image twice, three times before a refinement, or as often as it is told, and doubles it again.
     fn check_generator(&self) -> Result<()> {
         let (size, channels, step) = match self {
             Self::Moue(config) => {
@@ -197,6 +226,13 @@ impl MethodConfig {
             }
             Self::Sasn(config) => (config.image_size, config.channels, 4),
             Self::Stargan(config) => (config.image_size, config.channels, 4),
+            Self::Attgan(config) => match config.layers {
+                layers @ 2..=10 => (config.image_size, config.channels, 1 << layers),
+                layers => {
+                    let problem = format!("method.layers = {layers} cannot be");
+                    return Err(Error::config(problem, "let it be from 2 to 10, such as 5"));
+                }
+            },
         };
         if size % step != 0 || !(2 * step..=4096).contains(&size) {
             return Err(Error::config(
@@ -246,6 +282,8 @@ pub enum Decay {
     Constant,
     /// Constant for the first half, then linear to 0 (what StarGAN's paper says).
     SecondHalf,
+    /// A tenth of it in the second half (AttGAN).
+    TenthAtHalf,
 }
 
 impl Decay {
@@ -255,107 +293,8 @@ impl Decay {
         match self {
             Self::Constant => 1.0,
             Self::SecondHalf => (rest / (iterations as f64 / 2.0)).min(1.0),
+            Self::TenthAtHalf if 2 * iteration < iterations => 1.0,
+            Self::TenthAtHalf => 0.1,
         }
-    }
-}
-
-/// A named starting point for a training run.
-pub struct Preset {
-    /// Its name on the command line.
-    pub name: &'static str,
-    /// Other names.
-    pub aliases: &'static [&'static str],
-    /// What it is, one sentence.
-    pub about: &'static str,
-    /// Its settings.
-    pub settings: fn() -> (MethodConfig, Schedule),
-}
-
-/// All presets: each method's as published, `-small` for two CPU cores, `-smoke` for a trial of the whole way.
-pub const PRESETS: [Preset; 9] = [
-    Preset {
-        name: "moue",
-        aliases: &["recommended"],
-        about: "our method: an edit of the face that holds at any resolution, 128 px",
-        settings: || (MethodConfig::Moue(moue::Config::recommended()), Schedule::paired(40_000)),
-    },
-    Preset {
-        name: "moue-small",
-        aliases: &[],
-        about: "moue at 64 px, for two CPU cores, and a start for moue",
-        settings: || (MethodConfig::Moue(moue::Config::small()), Schedule::paired(20_000)),
-    },
-    Preset {
-        name: "moue-smoke",
-        aliases: &[],
-        about: "a tiny moue that trains for a minute, to try the whole way",
-        settings: || {
-            let schedule = Schedule { augment: true, pairs: true, ..Schedule::smoke() };
-            (MethodConfig::Moue(moue::Config::smoke()), schedule)
-        },
-    },
-    Preset {
-        name: "sasn",
-        aliases: &["paper"],
-        about: "the paper to the letter: StarGAN with two self-attention modules and spectral norm, 128 px",
-        settings: || (MethodConfig::Sasn(sasn::Config::paper()), Schedule::paper(2_000_000)),
-    },
-    Preset {
-        name: "sasn-small",
-        aliases: &["small"],
-        about: "sasn at 64 px with half the channels, hinge loss and 1:1 updates, for two CPU cores",
-        settings: || (MethodConfig::Sasn(sasn::Config::small()), Schedule::small()),
-    },
-    Preset {
-        name: "sasn-smoke",
-        aliases: &["smoke"],
-        about: "a tiny sasn that trains for a minute, to try the whole way",
-        settings: || (MethodConfig::Sasn(sasn::Config::smoke()), Schedule::smoke()),
-    },
-    Preset {
-        name: "stargan",
-        aliases: &[],
-        about: "StarGAN as published, 128 px",
-        settings: || (MethodConfig::Stargan(stargan::Config::paper()), Schedule::paper(200_000)),
-    },
-    Preset {
-        name: "stargan-small",
-        aliases: &[],
-        about: "StarGAN at 64 px with half the channels and 1:1 updates, for two CPU cores",
-        settings: || (MethodConfig::Stargan(stargan::Config::small()), Schedule::small()),
-    },
-    Preset {
-        name: "stargan-smoke",
-        aliases: &[],
-        about: "a tiny StarGAN that trains for a minute, to try the whole way",
-        settings: || (MethodConfig::Stargan(stargan::Config::smoke()), Schedule::smoke()),
-    },
-];
-
-impl Schedule {
-    const PLAIN: Self = Self {
-        batch_size: 0,
-        iterations: 0,
-        decay: Decay::Constant,
-        flip: false,
-        augment: false,
-        pairs: false,
-    };
-
-    fn paired(iterations: u64) -> Self {
-        let decay = Decay::SecondHalf;
-        Self { batch_size: 8, iterations, decay, flip: true, augment: true, pairs: true }
-    }
-
-    fn paper(iterations: u64) -> Self {
-        Self { batch_size: 16, iterations, decay: Decay::SecondHalf, flip: true, ..Self::PLAIN }
-    }
-
-    fn small() -> Self {
-        Self { batch_size: 8, iterations: 2_000, decay: Decay::SecondHalf, flip: true, ..Self::PLAIN }
-    }
-
-    fn smoke() -> Self {
-        Self { batch_size: 4, iterations: 60, decay: Decay::Constant, flip: true, ..Self::PLAIN }
     }
 }

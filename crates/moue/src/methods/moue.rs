@@ -404,6 +404,11 @@ impl Game for Moue {
         Box::new(self.generator.weights(averaged).clone())
     }
 
+    fn show(&self, face: Tensor<4>) {
+        let edit = self.generator.network.forward(face.clone(), &[Expression::Neutral]);
+        self.discriminator.network.forward(edit.on_square(face));
+    }
+
     fn diagnostics(&self) -> Losses {
         let gammas = self.generator.network.network.gammas().enumerate();
         let gammas = gammas.map(|(n, gamma)| (format!("attention{}.gamma", n + 1), gamma.clone()));

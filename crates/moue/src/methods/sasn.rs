@@ -416,30 +416,20 @@ impl Sasn {
         alpha: Tensor<4>,
     ) -> DiscriminatorPass {
         let x = &batch.source.images;
-        let fake = self.generator.network.forward(x.clone(), &batch.targets);
-        let both = discriminator.forward(Tensor::cat(vec![x.clone(), fake.clone()], 0));
-        let [real, judged_fake] = both.halves();
+        let made = self.generator.network.forward(x.clone(), &batch.targets);
+        let [real, fake] = discriminator.forward(Tensor::cat(vec![x.clone(), made.clone()], 0)).halves();
         let on_real = self.config.adversarial_loss.on_real(real.source.clone());
-        let on_fake = self.config.adversarial_loss.on_fake(judged_fake.source.clone());
+        let on_fake = self.config.adversarial_loss.on_fake(fake.source.clone());
         let classification = classification(real.expression.clone(), &batch.source.expressions);
         let penalised = self.config.adversarial_loss == AdversarialLoss::WassersteinGp;
-        let input_gradient = penalised.then(|| discriminator.input_gradient(mix(x.clone(), fake, alpha)));
+        let input_gradient = penalised.then(|| discriminator.input_gradient(mix(x.clone(), made, alpha)));
         let penalty = input_gradient.clone().map(gradient_penalty);
         let mut total =
             on_real.clone() + on_fake.clone() + classification.clone() * self.config.lambda_classification;
         if let Some(penalty) = &penalty {
             total = total + penalty.clone() * self.config.lambda_gradient_penalty;
         }
-        DiscriminatorPass {
-            real,
-            fake: judged_fake,
-            on_real,
-            on_fake,
-            classification,
-            input_gradient,
-            penalty,
-            total,
-        }
+        DiscriminatorPass { real, fake, on_real, on_fake, classification, input_gradient, penalty, total }
     }
 
     /// Eq. 11: one step of the generator.
@@ -488,6 +478,10 @@ impl Game for Sasn {
 
     fn translator(&self, averaged: bool) -> Box<dyn Translator> {
         Box::new(self.generator.weights(averaged).clone())
+    }
+
+    fn show(&self, face: Tensor<4>) {
+        self.discriminator.network.forward(self.generator.network.forward(face, &[Expression::Neutral]));
     }
 
     fn diagnostics(&self) -> Losses {

@@ -352,6 +352,10 @@ impl Game for Stargan {
         Box::new(self.generator.weights(averaged).clone())
     }
 
+    fn show(&self, face: Tensor<4>) {
+        self.discriminator.network.forward(self.generator.network.forward(face, &[Expression::Neutral]));
+    }
+
     fn diagnostics(&self) -> Losses {
         Vec::new()
     }

@@ -20,20 +20,59 @@ pub fn input_gradient(
     negative_slope: f32,
     x: Tensor<4>,
 ) -> Tensor<4> {
-    let mut slopes = Vec::with_capacity(layers.len());
+    let mut all_slopes = Vec::with_capacity(layers.len());
     let mut activation = x;
     for layer in layers {
         let before = layer.forward(activation).without_autodiff();
-        // 1 where the pre-activation is positive, else the leaky slope.
-        slopes.push(before.clone().greater_scalar(0.0).float() * (1.0 - negative_slope) + negative_slope);
+        all_slopes.push(slopes(before.clone(), negative_slope));
         activation = leaky_relu(before, f64::from(negative_slope));
     }
     let logits = source_head.forward(activation).without_autodiff();
     let mut gradient = source_head.input_gradient(logits.ones_like());
-    for (layer, slope) in layers.iter().zip(slopes).rev() {
+    for (layer, slope) in layers.iter().zip(all_slopes).rev() {
         gradient = layer.input_gradient(gradient * slope);
     }
     gradient
+}
+
+/// What a leaky ReLU multiplies a gradient by: 1 where the pre-activation is positive, else `negative_slope`.
+pub fn slopes<const D: usize>(before: Tensor<D>, negative_slope: f32) -> Tensor<D> {
+    before.without_autodiff().greater_scalar(0.0).float() * (1.0 - negative_slope) + negative_slope
+}
+
+/// Added to the variance by instance norm.
+const EPSILON: f32 = 1e-5;
+
+/// Planes with mean 0 and variance 1, `n = (z - mean z) / sigma` with `sigma = sqrt(variance + eps)`: what instance norm
+/// does before it scales and shifts. Kept apart, because its gradient is needed as a forward computation.
+pub struct NormalPlanes {
+    /// n, `[batch, channels, height, width]`.
+    pub normal: Tensor<4>,
+    /// sigma, `[batch, channels, 1, 1]`.
+    deviation: Tensor<4>,
+}
+
+impl NormalPlanes {
+    /// The planes of `z` `[batch, channels, height, width]`.
+    pub fn of(z: Tensor<4>) -> Self {
+        let centred = z.clone() - plane_means(z);
+        let deviation = (plane_means(centred.clone().square()) + EPSILON).sqrt();
+        Self { normal: centred / deviation.clone(), deviation }
+    }
+
+    /// The gradient of n, weighted by `q`, with respect to z: `(q - mean q - n mean(q n)) / sigma`. Both n and sigma
+    /// depend on the weights of the layers before: taken as constants, the penalty's gradient would be wrong.
+    pub fn input_gradient(self, q: Tensor<4>) -> Tensor<4> {
+        let Self { normal, deviation } = self;
+        let along = plane_means(q.clone() * normal.clone());
+        (q.clone() - plane_means(q) - normal * along) / deviation
+    }
+}
+
+/// The mean of each plane, `[batch, channels, 1, 1]`.
+fn plane_means(x: Tensor<4>) -> Tensor<4> {
+    let [batch, channels, height, width] = x.dims();
+    x.reshape([batch, channels, height * width, 1]).mean_dim(2)
 }
 
 /// `mean_b (|g_b|_2 - 1)^2` of the gradients `[batch, 3, h, w]`: the penalty of WGAN-GP, without its weight.

@@ -1,9 +1,14 @@
-//! Convolutions and instance norm with PyTorch's names, shapes and initialisation.
+//! Convolutions, linear layers and instance norm with PyTorch's names, shapes and initialisation.
 
+use std::fmt;
+
+use burn::tensor::ops::PadMode;
 use burn::tensor::{Device, Tensor, TensorData};
 use moue_kernels::{convolution, instance_norm, transposed_convolution};
 
+use super::initial::Initial;
 use super::module::{Module, Visitor};
+use super::tape::{Report, report};
 use crate::base::rng::Rng;
 
 /// Kernel size, stride and zero padding of a square convolution.
@@ -15,6 +20,15 @@ pub struct Geometry {
     pub stride: usize,
     /// Zeros around the input.
     pub padding: usize,
+}
+
+/// As tables have it: `4x4 /2`, the stride only where it is more than 1.
+impl fmt::Display for Geometry {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { kernel, stride, .. } = self;
+        write!(formatter, "{kernel}x{kernel}")?;
+        if *stride > 1 { write!(formatter, " /{stride}") } else { Ok(()) }
+    }
 }
 
 impl Geometry {
@@ -49,16 +63,39 @@ impl Convolution {
         Self { weight, bias, geometry }
     }
 
+    /// Weights from a normal distribution, biases of 0.
+    pub fn normal(
+        [inputs, outputs]: [usize; 2],
+        geometry: Geometry,
+        bias: bool,
+        device: &Device,
+        initial: &mut Initial<'_>,
+    ) -> Self {
+        let weight = initial.weights([outputs, inputs, geometry.kernel, geometry.kernel], 0.0, device);
+        Self { weight, bias: bias.then(|| Tensor::zeros([outputs], device)), geometry }
+    }
+
     /// The convolution of `x`.
     pub fn forward(&self, x: Tensor<4>) -> Tensor<4> {
         let Geometry { stride, padding, .. } = self.geometry;
-        convolution(x, self.weight.clone(), self.bias.clone(), stride, padding)
+        self.reported(convolution(x, self.weight.clone(), self.bias.clone(), stride, padding))
     }
 
     /// The convolution without the bias.
     pub fn forward_unbiased(&self, x: Tensor<4>) -> Tensor<4> {
         let Geometry { stride, padding, .. } = self.geometry;
-        convolution(x, self.weight.clone(), None, stride, padding)
+        self.reported(convolution(x, self.weight.clone(), None, stride, padding))
+    }
+
+    /// Every output is a sum over the kernel and the inputs.
+    fn reported(&self, y: Tensor<4>) -> Tensor<4> {
+        report(|| {
+            let [outputs, ..] = self.weight.dims();
+            let terms = self.weight.shape().num_elements() / outputs;
+            let products = y.shape().num_elements() * terms;
+            Report::of(format!("conv {}", self.geometry), &self.weight, &y, products)
+        });
+        y
     }
 
     /// The same convolution with another weight of this one's shape.
@@ -83,32 +120,123 @@ impl Module for Convolution {
     }
 }
 
-/// Transposed convolution without bias, `[batch, in, h, w] -> [batch, out, h', w']`.
+/// Transposed convolution, `[batch, in, h, w] -> [batch, out, h', w']`.
 #[derive(Debug, Clone)]
 pub struct TransposedConvolution {
     /// `[in, out, kernel, kernel]`.
     pub weight: Tensor<4>,
+    /// `[out]`.
+    pub bias: Option<Tensor<1>>,
     geometry: Geometry,
+    /// Rows below and columns to the right that the padding does not take away.
+    output_padding: usize,
 }
 
 impl TransposedConvolution {
-    /// PyTorch's default initialisation; its fan in counts the *output* channels, as PyTorch's does.
+    /// Without bias, PyTorch's default initialisation; its fan in counts the *output* channels, as PyTorch's does.
     pub fn new([inputs, outputs]: [usize; 2], geometry: Geometry, device: &Device, rng: &mut Rng) -> Self {
         let bound = 1.0 / ((outputs * geometry.kernel * geometry.kernel) as f32).sqrt();
         let weight = uniform([inputs, outputs, geometry.kernel, geometry.kernel], bound, device, rng);
-        Self { weight, geometry }
+        Self { weight, bias: None, geometry, output_padding: 0 }
+    }
+
+    /// Weights from a normal distribution, biases of 0.
+    pub fn normal(
+        [inputs, outputs]: [usize; 2],
+        geometry: Geometry,
+        bias: bool,
+        device: &Device,
+        initial: &mut Initial<'_>,
+    ) -> Self {
+        let weight = initial.weights([inputs, outputs, geometry.kernel, geometry.kernel], 0.0, device);
+        let bias = bias.then(|| Tensor::zeros([outputs], device));
+        Self { weight, bias, geometry, output_padding: 0 }
+    }
+
+    /// The same with so many more rows below and columns to the right, at most as many as the padding is wide.
+    pub fn with_output_padding(self, output_padding: usize) -> Self {
+        assert!(output_padding <= self.geometry.padding, "there is nothing beyond the padding");
+        Self { output_padding, ..self }
     }
 
     /// The transposed convolution of `x`.
     pub fn forward(&self, x: Tensor<4>) -> Tensor<4> {
-        let Geometry { stride, padding, .. } = self.geometry;
-        transposed_convolution(x, self.weight.clone(), stride, padding)
+        let Geometry { kernel, stride, padding } = self.geometry;
+        let [_, inputs, height, width] = x.dims();
+        // Every input goes into all that a kernel reaches.
+        let products = x.shape().num_elements() * self.weight.shape().num_elements() / inputs;
+        let y = match self.output_padding {
+            0 => transposed_convolution(x, self.weight.clone(), stride, padding),
+            more => {
+                let kept = |size: usize| padding..(size - 1) * stride + kernel - padding + more;
+                let whole = transposed_convolution(x, self.weight.clone(), stride, 0);
+                whole.slice_dim(2, kept(height)).slice_dim(3, kept(width))
+            }
+        };
+        let y = match &self.bias {
+            Some(bias) => y + bias.clone().reshape([1, bias.dims()[0], 1, 1]),
+            None => y,
+        };
+        report(|| Report::of(format!("transposed conv {}", self.geometry), &self.weight, &y, products));
+        y
     }
 }
 
 impl Module for TransposedConvolution {
     fn visit(&mut self, visitor: &mut Visitor<'_>) {
         visitor.parameter("weight", &mut self.weight);
+        if let Some(bias) = &mut self.bias {
+            visitor.parameter("bias", bias);
+        }
+    }
+}
+
+/// Fully connected layer with bias, `[batch, in] -> [batch, out]`.
+#[derive(Debug, Clone)]
+pub struct Linear {
+    /// `[out, in]`.
+    pub weight: Tensor<2>,
+    /// `[out]`.
+    pub bias: Tensor<1>,
+}
+
+impl Linear {
+    /// PyTorch's default initialisation: weights and biases uniform in +-1/sqrt(in).
+    pub fn new([inputs, outputs]: [usize; 2], device: &Device, rng: &mut Rng) -> Self {
+        let bound = 1.0 / (inputs as f32).sqrt();
+        Self {
+            weight: uniform([outputs, inputs], bound, device, rng),
+            bias: uniform([outputs], bound, device, rng),
+        }
+    }
+
+    /// `x W^T + b`, as a convolution of maps of one pixel, which reads W once for the batch.
+    pub fn forward(&self, x: Tensor<2>) -> Tensor<2> {
+        let weight = pixels(self.weight.clone());
+        let y = convolution(pixels(x), weight, Some(self.bias.clone()), 1, 0).flatten(1, 3);
+        report(|| {
+            let products = y.dims()[0] * self.weight.shape().num_elements();
+            Report::of("linear", &self.weight, &y, products)
+        });
+        y
+    }
+
+    /// The gradient of the outputs, weighted by `gradient` `[batch, out]`, with respect to the input: `gradient W`.
+    pub fn input_gradient(&self, gradient: Tensor<2>) -> Tensor<2> {
+        transposed_convolution(pixels(gradient), pixels(self.weight.clone()), 1, 0).flatten(1, 3)
+    }
+}
+
+/// `[a, b]` as `[a, b, 1, 1]`.
+fn pixels(x: Tensor<2>) -> Tensor<4> {
+    let [rows, columns] = x.dims();
+    x.reshape([rows, columns, 1, 1])
+}
+
+impl Module for Linear {
+    fn visit(&mut self, visitor: &mut Visitor<'_>) {
+        visitor.parameter("weight", &mut self.weight);
+        visitor.parameter("bias", &mut self.bias);
     }
 }
 
@@ -130,12 +258,28 @@ impl InstanceNorm {
 
     /// Normalises `[batch, channels, height, width]`.
     pub fn forward(&self, x: Tensor<4>) -> Tensor<4> {
-        instance_norm(x, self.weight.clone(), self.bias.clone(), false)
+        self.normalised(x, false)
     }
 
     /// [`Self::forward`] and a ReLU in one.
     pub fn forward_relu(&self, x: Tensor<4>) -> Tensor<4> {
-        instance_norm(x, self.weight.clone(), self.bias.clone(), true)
+        self.normalised(x, true)
+    }
+
+    fn normalised(&self, x: Tensor<4>, relu: bool) -> Tensor<4> {
+        let y = instance_norm(x, self.weight.clone(), self.bias.clone(), relu);
+        report(|| Report::of("instance norm", &self.weight, &y, 0));
+        y
+    }
+
+    /// Scale and shift alone, of planes that are normal already.
+    pub fn scaled(&self, normal: Tensor<4>) -> Tensor<4> {
+        normal * channels(&self.weight) + channels(&self.bias)
+    }
+
+    /// The gradient of [`Self::scaled`], weighted by `gradient`, with respect to the normal planes.
+    pub fn scaled_input_gradient(&self, gradient: Tensor<4>) -> Tensor<4> {
+        gradient * channels(&self.weight)
     }
 }
 
@@ -144,6 +288,23 @@ impl Module for InstanceNorm {
         visitor.parameter("weight", &mut self.weight);
         visitor.parameter("bias", &mut self.bias);
     }
+}
+
+/// Instance norm without scale and shift, and then, on `relu`, the positive part.
+pub fn plain_instance_norm(x: Tensor<4>, relu: bool) -> Tensor<4> {
+    let (channels, device) = (x.dims()[1], x.device().without_autodiff());
+    instance_norm(x, Tensor::ones([channels], &device), Tensor::zeros([channels], &device), relu)
+}
+
+/// `[b, c, h, w] -> [b, c, h + 2 width, w + 2 width]`: the image goes on as its mirror image, whose axis is the
+/// outermost pixel. `width` is smaller than the image.
+pub fn reflected(x: Tensor<4>, width: usize) -> Tensor<4> {
+    x.pad([(width, width); 2], PadMode::Reflect)
+}
+
+/// A value for each channel, `[channels]`, as `[1, channels, 1, 1]`.
+fn channels(values: &Tensor<1>) -> Tensor<4> {
+    values.clone().reshape([1, values.dims()[0], 1, 1])
 }
 
 /// Values uniform in +-bound.

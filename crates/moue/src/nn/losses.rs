@@ -62,6 +62,14 @@ pub fn classification(logits: Tensor<2>, expressions: &[Expression]) -> Tensor<1
     -(log_softmax(logits, 1) * labels).sum() / batch
 }
 
+/// Binary cross-entropy of each of the expression logits `[batch, 8]` by itself, mean over batch and expressions: is it
+/// this one, and is it not that one (AttGAN's eqs. 7 to 10).
+pub fn binary_classification(logits: Tensor<2>, expressions: &[Expression]) -> Tensor<1> {
+    let labels = one_hot(expressions, &logits.device().without_autodiff());
+    let [yes, no] = [log_sigmoid(logits.clone()), log_sigmoid(-logits)];
+    -(yes * labels.clone() + no * (-labels + 1.0)).mean()
+}
+
 /// E |x - y|_1, the mean absolute difference of two batches of images of one shape (the paper's eq. 9).
 ///
 /// First the mean of each image, then theirs: a sum of over four million values at once would be rounded as the

@@ -1,7 +1,9 @@
 //! The blocks that methods are built of. They know nothing of files or data sets.
 
 pub mod adam;
+pub mod batch_norm;
 pub mod edit;
+pub mod initial;
 pub mod input_gradient;
 pub mod label_planes;
 pub mod layers;
@@ -13,3 +15,4 @@ pub mod residual;
 pub mod resize;
 pub mod self_attention;
 pub mod spectral_norm;
+pub mod tape;

@@ -31,13 +31,13 @@ impl Judgement {
 pub struct GeneratorPass {
     /// G(x, c), `[b, 3, s, s]`.
     pub fake: Tensor<4>,
-    /// G(G(x, c), c'), c' the face's own expression.
+    /// The face again: G(G(x, c), c'), c' its own expression; AttGAN decodes the same code once more instead.
     pub reconstructed: Tensor<4>,
     /// D(G(x, c)).
     pub judgement: Judgement,
     /// The generator's part of the adversarial loss.
     pub adversarial: Tensor<1>,
-    /// L_cls^f: cross-entropy of the target expressions.
+    /// L_cls^f: (binary) cross-entropy of the target expressions.
     pub classification: Tensor<1>,
     /// L_rec: mean |x - reconstructed|.
     pub reconstruction: Tensor<1>,
@@ -66,7 +66,7 @@ pub struct DiscriminatorPass {
     pub on_real: Tensor<1>,
     /// The adversarial loss on fakes.
     pub on_fake: Tensor<1>,
-    /// L_cls^r: cross-entropy of the faces' own expressions.
+    /// L_cls^r: (binary) cross-entropy of the faces' own expressions.
     pub classification: Tensor<1>,
     /// The gradient of D's source logits at points between real and fake, `[b, 3, s, s]`, for a gradient penalty.
     pub input_gradient: Option<Tensor<4>>,

@@ -4,6 +4,7 @@ use burn::tensor::{Device, Tensor};
 
 use super::layers::{Convolution, Geometry};
 use super::module::{Module, Visitor};
+use super::tape::{Report, report};
 use crate::base::rng::Rng;
 
 /// `y = gamma * o + x` with `o_j = sum_i softmax_i(f(x_i)^T g(x_j)) h(x_i)`.
@@ -37,8 +38,13 @@ impl SelfAttention {
         let key = positions(self.f.forward(x.clone()));
         let query = positions(self.g.forward(x.clone()));
         let value = positions(self.h.forward(x.clone()));
+        // A product with every query of each of the N x N, and one with every value.
+        let products = batch * (height * width).pow(2) * (key.dims()[1] + channels);
         let attended = moue_kernels::attention(query, key, value);
-        x + attended.reshape([batch, channels, height, width]) * self.gamma.clone().reshape([1, 1, 1, 1])
+        let y =
+            x + attended.reshape([batch, channels, height, width]) * self.gamma.clone().reshape([1, 1, 1, 1]);
+        report(|| Report::of("attention", &self.gamma, &y, products));
+        y
     }
 }
 

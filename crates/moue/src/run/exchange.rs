@@ -55,6 +55,16 @@ impl Tensors {
         self.values.extend(own.into_iter().filter(|(name, _)| !known.contains(&part(name))));
     }
 
+    /// Where the names of some tensors begin with `prefix`, keeps those alone, without it.
+    pub fn keep_player(&mut self, prefix: &str) {
+        if self.values.keys().any(|name| name.starts_with(prefix)) {
+            let all = std::mem::take(&mut self.values).into_iter();
+            let of_player =
+                |(name, tensor): (String, _)| Some((name.strip_prefix(prefix)?.to_string(), tensor));
+            self.values = all.filter_map(of_player).collect();
+        }
+    }
+
     /// Writes a safetensors file. The same tensors give the same bytes.
     ///
     /// # Errors

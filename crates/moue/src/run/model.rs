@@ -99,13 +99,13 @@ impl Model {
     pub fn import(path: &Path, image_size: usize, device: &Device) -> Result<Self> {
         fs::metadata(path).map_err(Error::read(path))?;
         let mut tensors = Tensors::read_pytorch(path)?;
-        // Old instance norms saved running statistics that the network never uses.
-        let unused = ["running_mean", "running_var", "num_batches_tracked"];
-        tensors.values.retain(|name, _| !unused.iter().any(|end| name.ends_with(end)));
+        // Some save {"G": weights, "D": weights}.
+        tensors.keep_player("G.");
         let shapes =
             tensors.values.iter().map(|(name, (shape, _))| (name.as_str(), shape.as_slice())).collect();
         let method = MethodConfig::recognise(&shapes, image_size).map_err(|problem| {
-            Error::weights(path, problem, "import StarGAN's generator, a *-G.ckpt of eight labels")
+            let hint = "import a generator of eight labels: StarGAN's *-G.ckpt or AttGAN's weights.*.pth";
+            Error::weights(path, problem, hint)
         })?;
         let card = Card {
             format: 1,
@@ -116,7 +116,14 @@ impl Model {
             updates: BTreeMap::new(),
             strength: plain_strength(),
         };
-        Self::build(tensors, card, path, device)
+        // Old instance norms saved running statistics that the network never uses.
+        Self::build_ignoring(
+            &["running_mean", "running_var", "num_batches_tracked"],
+            tensors,
+            card,
+            path,
+            device,
+        )
     }
 
     /// A short name: the method, its size and what it learned, as `moue 128 px (london, 40000 batches)`.
@@ -140,10 +147,36 @@ impl Model {
     }
 
     fn build(tensors: Tensors, card: Card, path: &Path, device: &Device) -> Result<Self> {
+        Self::build_ignoring(&[], tensors, card, path, device)
+    }
+
+    /// The translator; tensors that it does not know must have names that end with one of `ignored`.
+    fn build_ignoring(
+        ignored: &[&str],
+        tensors: Tensors,
+        card: Card,
+        path: &Path,
+        device: &Device,
+    ) -> Result<Self> {
         let mut translator = card.method.translator(device)?;
-        tensors.load(&mut *translator, path, &[])?;
+        tensors.load(&mut *translator, path, ignored)?;
         Ok(Self { card, translator })
     }
+}
+
+/// The method of a run's folder, with a checkpoint or without, of a checkpoint's or of a model file, and its settings.
+///
+/// # Errors
+/// As [`Model::open`].
+pub fn method_of(path: &Path) -> Result<MethodConfig> {
+    if !fs::metadata(path).map_err(Error::read(path))?.is_dir() {
+        let (_, card) = from_bytes(&fs::read(path).map_err(Error::read(path))?, path)?;
+        return Ok(card.method);
+    }
+    if path.join("run.toml").exists() {
+        return Ok(read_config(path)?.method);
+    }
+    Ok(checkpoint::read_state(path)?.method)
 }
 
 fn from_folder(path: &Path, weights: Option<Weights>) -> Result<(Tensors, Card)> {
