@@ -76,7 +76,9 @@ fn perceptual_distances_are_those_of_the_lpips_package() {
 /// MOUE_PACKAGES is a folder that holds the packages of `networks/sources.rs`.
 #[test]
 fn the_published_files_hold_the_same_networks() {
-    let (Some(packages), Some((path, file))) = (folder("MOUE_PACKAGES"), weights(LPIPS.local)) else { return };
+    let (Some(packages), Some((path, file))) = (folder("MOUE_PACKAGES"), weights(LPIPS.local)) else {
+        return;
+    };
     let (device, golden) = (Device::flex(), Golden::read());
     let store = Store { folder: Some(packages), cache: None, offline: true };
 

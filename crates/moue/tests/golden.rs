@@ -5,8 +5,10 @@
 //! the committed copy.
 
 mod golden {
+    mod cyclegan;
     #[allow(dead_code, reason = "the other golden tests use the rest")]
     pub(crate) mod file;
+    mod pix2pix;
 }
 
 use burn::tensor::{Device, Tensor};

@@ -1,8 +1,10 @@
 //! Convolutions and instance norm with PyTorch's names, shapes and initialisation.
 
+use burn::tensor::ops::PadMode;
 use burn::tensor::{Device, Tensor, TensorData};
 use moue_kernels::{convolution, instance_norm, transposed_convolution};
 
+use super::initial::Initial;
 use super::module::{Module, Visitor};
 use crate::base::rng::Rng;
 
@@ -49,6 +51,18 @@ impl Convolution {
         Self { weight, bias, geometry }
     }
 
+    /// Weights from a normal distribution, biases of 0.
+    pub fn normal(
+        [inputs, outputs]: [usize; 2],
+        geometry: Geometry,
+        bias: bool,
+        device: &Device,
+        initial: &mut Initial<'_>,
+    ) -> Self {
+        let weight = initial.weights([outputs, inputs, geometry.kernel, geometry.kernel], 0.0, device);
+        Self { weight, bias: bias.then(|| Tensor::zeros([outputs], device)), geometry }
+    }
+
     /// The convolution of `x`.
     pub fn forward(&self, x: Tensor<4>) -> Tensor<4> {
         let Geometry { stride, padding, .. } = self.geometry;
@@ -83,32 +97,70 @@ impl Module for Convolution {
     }
 }
 
-/// Transposed convolution without bias, `[batch, in, h, w] -> [batch, out, h', w']`.
+/// Transposed convolution, `[batch, in, h, w] -> [batch, out, h', w']`.
 #[derive(Debug, Clone)]
 pub struct TransposedConvolution {
     /// `[in, out, kernel, kernel]`.
     pub weight: Tensor<4>,
+    /// `[out]`.
+    pub bias: Option<Tensor<1>>,
     geometry: Geometry,
+    /// Rows below and columns to the right that the padding does not take away.
+    output_padding: usize,
 }
 
 impl TransposedConvolution {
-    /// PyTorch's default initialisation; its fan in counts the *output* channels, as PyTorch's does.
+    /// Without bias, PyTorch's default initialisation; its fan in counts the *output* channels, as PyTorch's does.
     pub fn new([inputs, outputs]: [usize; 2], geometry: Geometry, device: &Device, rng: &mut Rng) -> Self {
         let bound = 1.0 / ((outputs * geometry.kernel * geometry.kernel) as f32).sqrt();
         let weight = uniform([inputs, outputs, geometry.kernel, geometry.kernel], bound, device, rng);
-        Self { weight, geometry }
+        Self { weight, bias: None, geometry, output_padding: 0 }
+    }
+
+    /// Weights from a normal distribution, biases of 0.
+    pub fn normal(
+        [inputs, outputs]: [usize; 2],
+        geometry: Geometry,
+        bias: bool,
+        device: &Device,
+        initial: &mut Initial<'_>,
+    ) -> Self {
+        let weight = initial.weights([inputs, outputs, geometry.kernel, geometry.kernel], 0.0, device);
+        let bias = bias.then(|| Tensor::zeros([outputs], device));
+        Self { weight, bias, geometry, output_padding: 0 }
+    }
+
+    /// The same with so many more rows below and columns to the right, at most as many as the padding is wide.
+    pub fn with_output_padding(self, output_padding: usize) -> Self {
+        assert!(output_padding <= self.geometry.padding, "there is nothing beyond the padding");
+        Self { output_padding, ..self }
     }
 
     /// The transposed convolution of `x`.
     pub fn forward(&self, x: Tensor<4>) -> Tensor<4> {
-        let Geometry { stride, padding, .. } = self.geometry;
-        transposed_convolution(x, self.weight.clone(), stride, padding)
+        let Geometry { kernel, stride, padding } = self.geometry;
+        let [.., height, width] = x.dims();
+        let y = match self.output_padding {
+            0 => transposed_convolution(x, self.weight.clone(), stride, padding),
+            more => {
+                let kept = |size: usize| padding..(size - 1) * stride + kernel - padding + more;
+                let whole = transposed_convolution(x, self.weight.clone(), stride, 0);
+                whole.slice_dim(2, kept(height)).slice_dim(3, kept(width))
+            }
+        };
+        match &self.bias {
+            Some(bias) => y + bias.clone().reshape([1, bias.dims()[0], 1, 1]),
+            None => y,
+        }
     }
 }
 
 impl Module for TransposedConvolution {
     fn visit(&mut self, visitor: &mut Visitor<'_>) {
         visitor.parameter("weight", &mut self.weight);
+        if let Some(bias) = &mut self.bias {
+            visitor.parameter("bias", bias);
+        }
     }
 }
 
@@ -144,6 +196,18 @@ impl Module for InstanceNorm {
         visitor.parameter("weight", &mut self.weight);
         visitor.parameter("bias", &mut self.bias);
     }
+}
+
+/// Instance norm without scale and shift, and then, on `relu`, the positive part.
+pub fn plain_instance_norm(x: Tensor<4>, relu: bool) -> Tensor<4> {
+    let (channels, device) = (x.dims()[1], x.device().without_autodiff());
+    instance_norm(x, Tensor::ones([channels], &device), Tensor::zeros([channels], &device), relu)
+}
+
+/// `[b, c, h, w] -> [b, c, h + 2 width, w + 2 width]`: the image goes on as its mirror image, whose axis is the
+/// outermost pixel. `width` is smaller than the image.
+pub fn reflected(x: Tensor<4>, width: usize) -> Tensor<4> {
+    x.pad([(width, width); 2], PadMode::Reflect)
 }
 
 /// Values uniform in +-bound.
