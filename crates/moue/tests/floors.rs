@@ -69,13 +69,13 @@ fn upward_imports(files: &[Source]) -> Vec<String> {
 /// A method that is by its definition another one's networks with a part exchanged: `moue` is `sasn` with another head.
 const BUILT_ON: [(&str, &str); 1] = [("moue", "sasn")];
 
-/// The file in `methods` that is none: it knows them all, as `mod.rs` does.
-const PRESETS: &str = "presets";
+/// What lies beside the methods and knows them all, as `methods/mod.rs` does.
+const NO_METHOD: &str = "presets";
 
 /// A method knows the blocks and `methods/mod.rs`, not another method. A test may compare two.
 fn methods_that_know_each_other(files: &[Source]) -> Vec<String> {
     let method = |modules: &[String]| match modules {
-        [first, second, ..] if first == "methods" && second != PRESETS => Some(second.clone()),
+        [first, second, ..] if first == "methods" && second != NO_METHOD => Some(second.clone()),
         _ => None,
     };
     let all: BTreeSet<String> = files.iter().filter_map(|file| method(&file.modules)).collect();

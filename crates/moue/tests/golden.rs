@@ -6,8 +6,10 @@
 
 mod golden {
     mod attgan;
+    mod cyclegan;
     #[allow(dead_code, reason = "the other golden tests use the rest")]
     pub(crate) mod file;
+    mod pix2pix;
 }
 
 use burn::tensor::{Device, Tensor};

@@ -5,14 +5,22 @@ mod bits;
 #[path = "support/noise.rs"]
 mod noise;
 
+use burn::tensor::Tensor;
 use moue::base::device::Device;
+use moue::base::expression::Expression;
+use moue::base::faces::Batch;
 use moue::base::rng::Rng;
 use moue::methods::attgan::{self, Attgan};
+use moue::methods::cyclegan::{self, Cyclegan};
+use moue::methods::pix2pix::{self, Pix2pix, Synthesis};
 use moue::methods::sasn::{self, Place, Sasn, SourceHead};
 use moue::methods::stargan::{self, Stargan};
-use moue::methods::{Game, Rates, UpdateRatio};
+use moue::methods::{Game, MethodConfig, Rates, Translator, UpdateRatio};
+use moue::nn::batch_norm::Statistics;
+use moue::nn::initial::Initial;
 use moue::nn::losses::AdversarialLoss;
 use moue::nn::module::{Kind, Module, for_each, gradients, parameter_count, tracked};
+use moue::nn::patch_gan::{PatchGan, PatchNorm};
 
 use bits::{bits, differing};
 use noise::noise;
@@ -117,6 +125,29 @@ fn attgan_gives_a_face_the_same_result_in_any_company() {
     assert_eq!(differing(&bits(&mut game), &before).count(), 0, "translating moves no running statistics");
 }
 
+#[test]
+fn pix2pix_has_the_published_number_of_parameters() {
+    let (config, device) = (pix2pix::Config::paper(), Device::flex());
+    let generator = pix2pix::Generator::new(&config, &device, &mut Initial::Absent);
+    assert_eq!(parameter_count(&generator), 41_828_995);
+    let sizes = [6, config.discriminator_channels, config.discriminator_layers];
+    let discriminator = PatchGan::new(sizes, PatchNorm::Batch, &device, &mut Initial::Absent);
+    assert_eq!(parameter_count(&discriminator), 2_768_705);
+    let logits = discriminator.forward(Tensor::zeros([1, 6, 128, 128], &device), &mut Statistics::Running);
+    assert_eq!(logits.dims(), [1, 1, 14, 14]);
+}
+
+#[test]
+fn cyclegan_has_the_published_number_of_parameters() {
+    let (config, device) = (cyclegan::Config::paper(), Device::flex());
+    let generators = cyclegan::Generators::new(&config, &device, &mut Initial::Absent);
+    assert_eq!(parameter_count(&generators.there), 7_837_699);
+    assert_eq!(parameter_count(&generators), 2 * 7_837_699);
+    let discriminators = cyclegan::Discriminators::new(&config, &device, &mut Initial::Absent);
+    assert_eq!(parameter_count(&discriminators.of_target), 2_764_737);
+    assert_eq!(parameter_count(&discriminators), 2 * 2_764_737);
+}
+
 fn buffer_count(module: &mut dyn Module) -> usize {
     let mut count = 0;
     for_each(module, |_, kind, tensor| {
@@ -178,4 +209,155 @@ fn attention_trains_in_any_subset_of_places() {
             }
         });
     }
+}
+
+/// A batch of noise with other noise as its targets, all neutral and all to be happy.
+fn two_domains(count: usize, side: usize, number: u64, device: &Device) -> Batch {
+    let mut batch = noise(count, side, number, device);
+    batch.target_images = Some(noise(count, side, 1_000 + number, device).source.images);
+    batch.source.expressions = vec![Expression::Neutral; count];
+    batch.targets = vec![Expression::Happy; count];
+    batch
+}
+
+fn values(images: Tensor<4>) -> Vec<f32> {
+    images.into_data().try_into_vec().unwrap()
+}
+
+/// The squares after a translator's edit.
+fn shown(translator: &dyn Translator, faces: &Tensor<4>, targets: &[Expression]) -> Tensor<4> {
+    translator.edit(faces.clone(), targets).on_square(faces.clone())
+}
+
+/// As small as a U-Net with dropout goes.
+fn tiny_pix2pix() -> pix2pix::Config {
+    let config = pix2pix::Config::smoke();
+    pix2pix::Config { image_size: 64, layers: 6, channels: 4, discriminator_channels: 4, ..config }
+}
+
+#[test]
+fn pix2pix_gives_a_face_one_result_whatever_is_in_its_batch() {
+    let device = Device::flex();
+    for synthesis in [Synthesis::RunningStatistics, Synthesis::AsTrained] {
+        let mut game = Pix2pix::new(pix2pix::Config { synthesis, ..tiny_pix2pix() }, 3, &device);
+        for n in 0..2 {
+            game.step(&two_domains(2, 64, n, &device), RATES, &mut Rng::stream(3, "step", n));
+        }
+        let translator = game.translator(false);
+        assert_eq!(translator.targets(), [Expression::Happy, Expression::Neutral]);
+        let faces = noise(3, 64, 9, &device).source.images;
+        let targets = [Expression::Happy, Expression::Neutral, Expression::Happy];
+        let together = shown(&*translator, &faces, &targets);
+        let face = |images: &Tensor<4>, n: usize| images.clone().slice_dim(0, n..n + 1);
+        assert_eq!(values(face(&together, 1)), values(face(&faces, 1)), "the source is neutral already");
+        for n in [0, 2] {
+            let alone = values(shown(&*translator, &face(&faces, n), &[Expression::Happy]));
+            let pairs = alone.iter().zip(values(face(&together, n)));
+            assert!(pairs.into_iter().all(|(a, b)| (a - b).abs() < 1e-5), "{synthesis:?}");
+            assert_ne!(alone, values(face(&faces, n)));
+        }
+    }
+}
+
+#[test]
+fn pix2pix_draws_dropout_from_the_step_s_stream_alone() {
+    let device = Device::flex();
+    let batch = two_domains(1, 64, 0, &device);
+    let after = |dropout, draw| {
+        let mut game = Pix2pix::new(pix2pix::Config { dropout, ..tiny_pix2pix() }, 3, &device);
+        game.step(&batch, RATES, &mut Rng::stream(3, "step", draw));
+        bits(&mut game)
+    };
+    assert_eq!(differing(&after(0.5, 0), &after(0.5, 0)).count(), 0);
+    assert_ne!(differing(&after(0.5, 0), &after(0.5, 1)).count(), 0);
+    assert_eq!(differing(&after(0.0, 0), &after(0.0, 1)).count(), 0);
+}
+
+#[test]
+fn every_parameter_of_one_way_networks_learns() {
+    let device = Device::flex();
+    let batch = two_domains(2, 64, 0, &device);
+    for conditional in [false, true] {
+        let mut game = Pix2pix::new(pix2pix::Config { conditional, ..tiny_pix2pix() }, 3, &device);
+        let before = bits(&mut game);
+        game.step(&batch, RATES, &mut rng());
+        let after = bits(&mut game);
+        // Batch norms' shifts and biases of 0 move as well; moments come with them.
+        assert_eq!(differing(&before, &after).count(), before.len(), "conditional = {conditional}");
+        let known = game.translator(false).targets();
+        assert_eq!(known.len(), if conditional { Expression::COUNT } else { 2 });
+    }
+    let config = cyclegan::Config {
+        image_size: 16,
+        channels: 4,
+        discriminator_layers: 2,
+        ..cyclegan::Config::smoke()
+    };
+    let batch = two_domains(2, 16, 0, &device);
+    let mut game = Cyclegan::new(config, 3, &device);
+    let before = bits(&mut game);
+    game.step(&batch, RATES, &mut rng());
+    assert_eq!(differing(&before, &bits(&mut game)).count(), before.len());
+}
+
+#[test]
+fn a_conditional_pix2pix_listens_to_its_label() {
+    let device = Device::flex();
+    let game = Pix2pix::new(pix2pix::Config { conditional: true, ..tiny_pix2pix() }, 3, &device);
+    let face = noise(1, 64, 9, &device).source.images;
+    let face = Tensor::cat(vec![face; 3], 0);
+    let translator = game.translator(false);
+    let images = values(shown(&*translator, &face, &[Expression::Happy, Expression::Sad, Expression::Happy]));
+    let [happy, sad, again] = [0, 1, 2].map(|n| &images[n * 3 * 64 * 64..(n + 1) * 3 * 64 * 64]);
+    assert_eq!(happy, again);
+    assert_ne!(happy, sad);
+}
+
+#[test]
+fn cyclegan_goes_there_and_back() {
+    let device = Device::flex();
+    let mut game = Cyclegan::new(cyclegan::Config::smoke(), 3, &device);
+    let translator = game.translator(false);
+    assert_eq!(translator.targets(), [Expression::Happy, Expression::Neutral]);
+    let face = noise(1, 32, 0, &device).source.images;
+    let there = shown(&*translator, &face, &[Expression::Happy]);
+    let back = shown(&*translator, &face, &[Expression::Neutral]);
+    let generators = &mut game.generator.network;
+    assert_eq!(values(there), values(generators.there.forward(face.clone())));
+    assert_eq!(values(back), values(generators.back.as_ref().unwrap().forward(face)));
+    generators.back = None;
+    assert_eq!(generators.targets(), [Expression::Happy]);
+}
+
+#[test]
+fn one_way_settings_that_cannot_be_are_named() {
+    let pix2pix = |change: fn(&mut pix2pix::Config)| {
+        let mut config = pix2pix::Config::paper();
+        change(&mut config);
+        MethodConfig::Pix2pix(config)
+    };
+    let cyclegan = |change: fn(&mut cyclegan::Config)| {
+        let mut config = cyclegan::Config::paper();
+        change(&mut config);
+        MethodConfig::Cyclegan(config)
+    };
+    for (config, problem) in [
+        (pix2pix(|config| config.target = Expression::Neutral), "neutral is what the sources show"),
+        (pix2pix(|config| config.layers = 8), "images of 128 px"),
+        (pix2pix(|config| config.layers = 4), "4 layers"),
+        (pix2pix(|config| config.dropout = 1.0), "dropout 1"),
+        (pix2pix(|config| config.discriminator_layers = 6), "no patch"),
+        (cyclegan(|config| config.way_back = false), "way_back"),
+        (cyclegan(|config| config.target = Expression::Neutral), "neutral is what the sources show"),
+        (cyclegan(|config| config.discriminator_layers = 7), "no patch"),
+        (cyclegan(|config| config.channels = 0), "channels"),
+    ] {
+        let error = config.check().unwrap_err();
+        assert!(error.to_string().contains(problem) && error.hint().is_some(), "{error}");
+    }
+    let sad = pix2pix(|_| ()).with_target(Expression::Sad).unwrap();
+    assert_eq!(sad.direction().unwrap().to, Some(Expression::Sad));
+    let error = MethodConfig::Stargan(stargan::Config::paper()).with_target(Expression::Sad).unwrap_err();
+    assert!(error.hint().unwrap().contains("pix2pix"));
+    assert!(pix2pix(|config| config.conditional = true).with_target(Expression::Sad).is_err());
 }

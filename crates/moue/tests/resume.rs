@@ -47,6 +47,17 @@ fn config(preset: &str) -> RunConfig {
             (method.discriminator_channels, method.discriminator_layers) = (4, 2);
             method.discriminator_head = 8;
         }
+        MethodConfig::Pix2pix(method) => {
+            // A layer more than the smallest, so that one block has dropout.
+            (method.image_size, method.layers, method.channels) = (64, 6, 4);
+            method.discriminator_channels = 4;
+        }
+        MethodConfig::Cyclegan(method) => {
+            (method.image_size, method.channels, method.residual_blocks) = (16, 4, 1);
+            (method.discriminator_channels, method.discriminator_layers) = (4, 2);
+            // Full after three batches of one.
+            method.history = 3;
+        }
     }
     config
 }
@@ -109,6 +120,28 @@ fn a_run_on_augmented_pairs_stopped_before_and_after_the_discriminator_joins_end
     let folder = tempfile::tempdir().unwrap();
     let reference = uninterrupted(folder.path(), "moue-smoke");
     let run = Run::new(folder.path().join("stopped"), config("moue-smoke"));
+    run.train(&FileSystem, Some(2)).unwrap();
+    run.train(&FileSystem, Some(5)).unwrap();
+    run.train(&FileSystem, None).unwrap();
+    assert_equal(&run, &reference);
+}
+
+#[test]
+fn a_run_with_dropout_and_running_statistics_stopped_twice_ends_bit_equal() {
+    let folder = tempfile::tempdir().unwrap();
+    let reference = uninterrupted(folder.path(), "pix2pix-smoke");
+    let run = Run::new(folder.path().join("stopped"), config("pix2pix-smoke"));
+    run.train(&FileSystem, Some(3)).unwrap();
+    run.train(&FileSystem, Some(6)).unwrap();
+    run.train(&FileSystem, None).unwrap();
+    assert_equal(&run, &reference);
+}
+
+#[test]
+fn a_run_with_a_history_stopped_while_it_fills_and_when_it_is_full_ends_bit_equal() {
+    let folder = tempfile::tempdir().unwrap();
+    let reference = uninterrupted(folder.path(), "cyclegan-smoke");
+    let run = Run::new(folder.path().join("stopped"), config("cyclegan-smoke"));
     run.train(&FileSystem, Some(2)).unwrap();
     run.train(&FileSystem, Some(5)).unwrap();
     run.train(&FileSystem, None).unwrap();

@@ -20,6 +20,19 @@ pub struct Batch {
     pub source: Faces,
     /// The expression each face is to be given, as long as the batch.
     pub targets: Vec<Expression>,
-    /// The same people with the target expression, where the data has pairs: shaped like the source.
+    /// Faces with the target expressions, shaped like the source: of the same people where the method learns from
+    /// pairs and the data has them, of anybody where it learns from two domains.
     pub target_images: Option<Tensor<4>>,
+}
+
+/// What a network that knows one way translates.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Direction {
+    /// The expression of its sources.
+    pub from: Expression,
+    /// The expression that it gives them; `None` for a network that is told which, and knows all others.
+    pub to: Option<Expression>,
+    /// Whether it learns from pairs, the same person looking the same way with both expressions, or from faces of
+    /// either expression, whoever's they are.
+    pub paired: bool,
 }

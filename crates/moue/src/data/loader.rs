@@ -14,10 +14,12 @@ use std::thread::{self, JoinHandle};
 use image::RgbImage;
 
 use super::augment::{Augmentation, OVERSAMPLING};
+use super::domains::Domains;
 use super::pairing::{Pair, Pairs};
 use super::sources::Sample;
 use crate::base::error::{Error, Result};
 use crate::base::expression::Expression;
+use crate::base::faces::Direction;
 use crate::base::image::{append_values, read, square};
 use crate::base::rng::Rng;
 
@@ -37,6 +39,8 @@ pub struct LoaderConfig {
     pub augment: bool,
     /// Whether each image comes with the same person's target expression, where the samples have such pairs.
     pub pairs: bool,
+    /// What a batch holds for a network that knows one way: `pairs` is the direction's then.
+    pub direction: Option<Direction>,
     /// Seed of the order, the flips and the targets.
     pub seed: u64,
     /// Background threads, 1 at least. Changes no byte.
@@ -54,9 +58,10 @@ pub struct HostBatch {
     pub images: Vec<f32>,
     /// What each image shows.
     pub expressions: Vec<Expression>,
-    /// What each is to show: with pairs what its target shows, else the batch's own expressions in a random order.
+    /// What each is to show: what its target image shows, or else the batch's own expressions in a random order.
     pub targets: Vec<Expression>,
-    /// With pairs, the same people with the target expressions, shaped like the images.
+    /// Images of the target expressions, shaped like the images: with pairs of the same people, of two domains of
+    /// anybody.
     pub target_images: Option<Vec<f32>>,
     /// Which sample each image is, an index into the loader's samples.
     pub samples: Vec<usize>,
@@ -77,8 +82,8 @@ impl Loader {
     /// Starts preparing the batches from number `first_batch` on.
     ///
     /// # Errors
-    /// [`Error::Data`] when there are fewer samples than a batch takes; [`Error::Config`] for a side or batch size of
-    /// 0, or when no thread can be started.
+    /// [`Error::Data`] when there are fewer samples than a batch takes, or none of a direction; [`Error::Config`] for a
+    /// side or batch size of 0, or when no thread can be started.
     pub fn new(samples: Vec<Sample>, config: LoaderConfig, first_batch: u64) -> Result<Self> {
         let maker = Arc::new(Maker::new(samples, config)?);
         let mut loader = Self { maker, next: first_batch, queues: vec![], turn: 0, workers: vec![] };
@@ -140,10 +145,21 @@ impl Drop for Loader {
 struct Maker {
     samples: Vec<Sample>,
     config: LoaderConfig,
-    pairs: Option<Pairs>,
+    choice: Choice,
     /// The decoded images of the first samples, as many as the budget holds.
     cache: Vec<OnceLock<RgbImage>>,
     stop: AtomicBool,
+}
+
+/// What batches are chosen from.
+#[derive(Debug)]
+enum Choice {
+    /// All samples, each once an epoch.
+    Samples,
+    /// Pairs of anybody's expressions, drawn at random.
+    Pairs(Pairs),
+    /// One way's sources and targets, each once an epoch.
+    Domains(Domains),
 }
 
 impl Maker {
@@ -154,20 +170,39 @@ impl Maker {
                 "let side and batch_size be 1 at least",
             ));
         }
-        if samples.len() < config.batch_size {
-            let problem =
-                format!("{} training images are too few for a batch of {}", samples.len(), config.batch_size);
-            let hint = format!("lower batch_size to {} or less, or add images", samples.len().max(1));
+        let choice = match config.direction {
+            Some(direction) => Choice::Domains(
+                Domains::of(&samples, direction)
+                    .map_err(|(problem, hint)| Error::data(folder(&samples), problem, hint))?,
+            ),
+            None => {
+                config.pairs.then(|| Pairs::of(&samples)).flatten().map_or(Choice::Samples, Choice::Pairs)
+            }
+        };
+        let (count, what) = match &choice {
+            Choice::Domains(domains) => (domains.len(), "pairs of training images"),
+            Choice::Samples | Choice::Pairs(_) => (samples.len(), "training images"),
+        };
+        if count < config.batch_size {
+            let problem = format!("{count} {what} are too few for a batch of {}", config.batch_size);
+            let hint = format!("lower batch_size to {} or less, or add images", count.max(1));
             return Err(Error::data(folder(&samples), problem, hint));
         }
         let cached = samples.len().min(CACHE_BUDGET / bytes(decoded_side(config)));
         let cache = std::iter::repeat_with(OnceLock::new).take(cached).collect();
-        let pairs = config.pairs.then(|| Pairs::of(&samples)).flatten();
-        Ok(Self { samples, config, pairs, cache, stop: AtomicBool::new(false) })
+        Ok(Self { samples, config, choice, cache, stop: AtomicBool::new(false) })
+    }
+
+    /// What an epoch has once each.
+    fn epoch_length(&self) -> usize {
+        match &self.choice {
+            Choice::Domains(domains) => domains.len(),
+            Choice::Samples | Choice::Pairs(_) => self.samples.len(),
+        }
     }
 
     fn batches_per_epoch(&self) -> u64 {
-        (self.samples.len() / self.config.batch_size) as u64
+        (self.epoch_length() / self.config.batch_size) as u64
     }
 
     /// Sends batches until the loader is dropped or an image fails.
@@ -184,9 +219,13 @@ impl Maker {
     /// Batch `number`; `None` when it is no longer wanted.
     fn batch(&self, number: u64) -> Result<Option<HostBatch>> {
         let mut rng = Rng::stream(self.config.seed, "batch", number);
-        match &self.pairs {
-            Some(pairs) => self.paired(number, pairs, &mut rng),
-            None => self.shuffled(number, &mut rng),
+        match &self.choice {
+            Choice::Samples => self.shuffled(number, &mut rng),
+            Choice::Pairs(pairs) => self.paired(number, |_, rng| pairs.draw(rng), &mut rng),
+            Choice::Domains(domains) => {
+                let places = self.choose(number);
+                self.paired(number, |n, rng| domains.pair(places[n], rng), &mut rng)
+            }
         }
     }
 
@@ -208,18 +247,32 @@ impl Maker {
         Ok(Some(HostBatch { number, images, expressions, targets, target_images: None, samples }))
     }
 
-    /// Faces of anybody, each with the same person's target expression, taken the same way.
-    fn paired(&self, number: u64, pairs: &Pairs, rng: &mut Rng) -> Result<Option<HostBatch>> {
+    /// Faces with images of their target expressions; `pair` gives that of a place in the batch. Two images of one
+    /// person are taken the same way.
+    fn paired(
+        &self,
+        number: u64,
+        pair: impl Fn(usize, &mut Rng) -> Pair,
+        rng: &mut Rng,
+    ) -> Result<Option<HostBatch>> {
         let values = self.config.batch_size * bytes(self.config.side);
         let (mut images, mut target_images) = (Vec::with_capacity(values), Vec::with_capacity(values));
         let (mut samples, mut target_samples) = (Vec::new(), Vec::new());
-        for _ in 0..self.config.batch_size {
+        for place in 0..self.config.batch_size {
             if self.stop.load(Ordering::Relaxed) {
                 return Ok(None);
             }
-            let Pair { source, target, mirrored } = pairs.draw(rng);
-            let mirrored = mirrored.unwrap_or_else(|| rng.coin() && self.config.flip);
-            self.append(&[source, target], mirrored, rng, [&mut images, &mut target_images])?;
+            let Pair { source, target, mirrored } = pair(place, rng);
+            let chance = |rng: &mut Rng| rng.coin() && self.config.flip;
+            if self.config.direction.is_some_and(|direction| !direction.paired) {
+                let source_mirrored = chance(rng);
+                self.append(&[source], source_mirrored, rng, [&mut images])?;
+                let mirrored = mirrored.unwrap_or_else(|| chance(rng));
+                self.append(&[target], mirrored, rng, [&mut target_images])?;
+            } else {
+                let mirrored = mirrored.unwrap_or_else(|| chance(rng));
+                self.append(&[source, target], mirrored, rng, [&mut images, &mut target_images])?;
+            }
             samples.push(source);
             target_samples.push(target);
         }
@@ -263,10 +316,10 @@ impl Maker {
         Ok(())
     }
 
-    /// The samples of a batch: its stretch of the epoch's order.
+    /// The samples of a batch, or places in its domains: its stretch of the epoch's order.
     fn choose(&self, number: u64) -> Vec<usize> {
         let (epoch, place) = (number / self.batches_per_epoch(), number % self.batches_per_epoch());
-        let mut order: Vec<usize> = (0..self.samples.len()).collect();
+        let mut order: Vec<usize> = (0..self.epoch_length()).collect();
         Rng::stream(self.config.seed, "epoch", epoch).shuffle(&mut order);
         let start = place as usize * self.config.batch_size;
         order[start..start + self.config.batch_size].to_vec()
@@ -311,181 +364,4 @@ fn no_thread(error: &std::io::Error) -> Error {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::time::{Duration, Instant};
-
-    use super::*;
-    use crate::data::fixtures::{face, samples};
-
-    const CONFIG: LoaderConfig = LoaderConfig {
-        side: 16,
-        batch_size: 4,
-        flip: true,
-        augment: false,
-        pairs: false,
-        seed: 7,
-        workers: 1,
-        ahead: 4,
-    };
-
-    fn batches(samples: &[Sample], config: LoaderConfig, first: u64, count: usize) -> Vec<HostBatch> {
-        let mut loader = Loader::new(samples.to_vec(), config, first).unwrap();
-        (0..count).map(|_| loader.next().unwrap()).collect()
-    }
-
-    #[test]
-    fn workers_and_resuming_change_no_byte() {
-        let folder = tempfile::tempdir().unwrap();
-        let samples = samples(folder.path(), 10);
-        let expected = batches(&samples, CONFIG, 0, 9);
-        assert!(expected.iter().zip(0..).all(|(batch, number)| batch.number == number));
-        for (workers, ahead) in [(3, 1), (3, 7), (0, 0)] {
-            let config = LoaderConfig { workers, ahead, ..CONFIG };
-            assert_eq!(batches(&samples, config, 0, 9), expected);
-            assert_eq!(batches(&samples, config, 4, 5), expected[4..]);
-        }
-        assert_ne!(batches(&samples, LoaderConfig { seed: 8, ..CONFIG }, 0, 9), expected);
-    }
-
-    #[test]
-    fn pairs_are_taken_alike() {
-        let folder = tempfile::tempdir().unwrap();
-        let mut samples = samples(folder.path(), 16);
-        for (number, sample) in samples.iter_mut().enumerate() {
-            sample.identity = Some(if number < 8 { "a" } else { "b" }.into());
-        }
-        for augment in [false, true] {
-            let config = LoaderConfig { pairs: true, augment, ..CONFIG };
-            let expected = batches(&samples, config, 0, 5);
-            assert_eq!(batches(&samples, LoaderConfig { workers: 3, ..config }, 2, 3), expected[2..]);
-            for batch in expected {
-                let targets = batch.target_images.expect("there are pairs");
-                let pairs = batch.images.chunks(bytes(16)).zip(targets.chunks(bytes(16)));
-                for ((image, target), (&sample, &shown)) in
-                    pairs.zip(batch.samples.iter().zip(&batch.targets))
-                {
-                    // A fixture's red says which it is, green and blue are the same in all: so are they here, but
-                    // for a source's noise.
-                    let limit = if augment { 0.4 } else { 0.0 };
-                    let alike = |(a, b): (&f32, &f32)| (a - b).abs() <= limit;
-                    assert!(image[256..].iter().zip(&target[256..]).all(alike));
-                    if !augment {
-                        assert_eq!(image == target, samples[sample].expression == shown);
-                    }
-                }
-            }
-        }
-        let strangers = samples.iter().cloned().map(|sample| Sample { identity: None, ..sample });
-        let alone = batches(&strangers.collect::<Vec<_>>(), LoaderConfig { pairs: true, ..CONFIG }, 0, 1);
-        assert_eq!(alone[0].target_images, None);
-    }
-
-    #[test]
-    fn an_epoch_holds_every_sample_once() {
-        let folder = tempfile::tempdir().unwrap();
-        let samples = samples(folder.path(), 12);
-        let loader = Loader::new(samples.clone(), CONFIG, 0).unwrap();
-        assert_eq!(loader.batches_per_epoch(), 3);
-        let all = batches(&samples, CONFIG, 0, 6);
-        let epochs: Vec<Vec<usize>> =
-            all.chunks(3).map(|e| e.iter().flat_map(|b| b.samples.clone()).collect()).collect();
-        assert_ne!(epochs[0], epochs[1]);
-        for mut epoch in epochs {
-            epoch.sort_unstable();
-            assert_eq!(epoch, (0..12).collect::<Vec<_>>());
-        }
-    }
-
-    #[test]
-    fn targets_are_the_batch_s_own_labels() {
-        let folder = tempfile::tempdir().unwrap();
-        let samples = samples(folder.path(), 16);
-        let config = LoaderConfig { batch_size: 8, ..CONFIG };
-        let mut all = batches(&samples, config, 0, 10);
-        assert!(all.iter().any(|batch| batch.targets != batch.expressions));
-        for batch in &mut all {
-            let labels: Vec<_> = batch.samples.iter().map(|&index| samples[index].expression).collect();
-            assert_eq!(batch.expressions, labels);
-            batch.expressions.sort_unstable();
-            batch.targets.sort_unstable();
-            assert_eq!(batch.targets, batch.expressions);
-        }
-        let unflipped = batches(&samples, LoaderConfig { flip: false, ..config }, 0, 1);
-        assert_eq!(unflipped[0].samples, all[0].samples);
-    }
-
-    #[test]
-    fn images_are_themselves_or_their_mirror_images() {
-        let folder = tempfile::tempdir().unwrap();
-        let samples = samples(folder.path(), 4);
-        let values = |image: &RgbImage| {
-            let mut values = Vec::new();
-            append_values(image, &mut values);
-            values
-        };
-        let count_mirrored = |flip| {
-            let all = batches(&samples, LoaderConfig { flip, ..CONFIG }, 0, 8);
-            let images = all.iter().flat_map(|b| b.samples.iter().zip(b.images.chunks_exact(bytes(16))));
-            images
-                .filter(|(sample, image)| {
-                    let face = face(**sample as u8);
-                    let mirrored = *image == values(&image::imageops::flip_horizontal(&face));
-                    assert!(mirrored || *image == values(&face));
-                    mirrored
-                })
-                .count()
-        };
-        assert_eq!(count_mirrored(false), 0);
-        assert!((1..32).contains(&count_mirrored(true)));
-    }
-
-    #[test]
-    fn images_beyond_the_budget_are_the_same() {
-        let folder = tempfile::tempdir().unwrap();
-        let mut maker = Maker::new(samples(folder.path(), 8), CONFIG).unwrap();
-        assert_eq!(maker.cache.len(), 8);
-        let cached = [maker.batch(1).unwrap(), maker.batch(1).unwrap()];
-        maker.cache.truncate(1);
-        assert_eq!(cached, [maker.batch(1).unwrap(), maker.batch(1).unwrap()]);
-    }
-
-    #[test]
-    fn a_damaged_image_is_an_error_and_no_hang() {
-        let folder = tempfile::tempdir().unwrap();
-        let samples = samples(folder.path(), 12);
-        std::fs::write(&samples[5].file, "no image").unwrap();
-        for workers in [1, 3] {
-            let mut loader = Loader::new(samples.clone(), LoaderConfig { workers, ..CONFIG }, 0).unwrap();
-            let error = (0..3).find_map(|_| loader.next().err()).unwrap();
-            assert!(matches!(&error, Error::Image { path, .. } if *path == samples[5].file), "{error:?}");
-            let again = loader.next().unwrap_err();
-            assert!(matches!(&again, Error::Data { path, .. } if path == folder.path()), "{again:?}");
-        }
-        std::fs::remove_file(&samples[5].file).unwrap();
-        let mut loader = Loader::new(samples, CONFIG, 0).unwrap();
-        assert!(matches!((0..3).find_map(|_| loader.next().err()), Some(Error::Read { .. })));
-    }
-
-    #[test]
-    fn dropping_a_full_loader_is_quick() {
-        let folder = tempfile::tempdir().unwrap();
-        let loader =
-            Loader::new(samples(folder.path(), 8), LoaderConfig { workers: 2, ..CONFIG }, 0).unwrap();
-        thread::sleep(Duration::from_millis(100));
-        let start = Instant::now();
-        drop(loader);
-        assert!(start.elapsed() < Duration::from_secs(1));
-    }
-
-    #[test]
-    fn too_few_images_name_the_remedy() {
-        let folder = tempfile::tempdir().unwrap();
-        let error = Loader::new(samples(folder.path(), 3), CONFIG, 0).unwrap_err();
-        assert!(matches!(&error, Error::Data { path, .. } if path == folder.path()), "{error:?}");
-        assert!(error.to_string().contains("3 training images are too few for a batch of 4"));
-        assert!(error.hint().unwrap().contains("batch_size to 3"));
-        assert!(matches!(Loader::new(vec![], CONFIG, 0).unwrap_err(), Error::Data { .. }));
-        let config = LoaderConfig { batch_size: 0, ..CONFIG };
-        assert!(matches!(Loader::new(vec![], config, 0).unwrap_err(), Error::Config { .. }));
-    }
-}
+mod tests;

@@ -4,10 +4,11 @@
 //!   [`sources::Listing`] of photographs that faces are still to be cut from;
 //! - [`verify`]: every image is decoded once, so that a long run does not die of a damaged file;
 //! - [`split`]: who is trained on and who is held out;
-//! - [`pairing`]: one person's faces with two expressions;
+//! - [`pairing`]: one person's faces with two expressions; `domains`: those of one way;
 //! - [`loader`]: batch number n, prepared in the background, the same at any number of workers.
 
 mod augment;
+mod domains;
 #[cfg(test)]
 mod fixtures;
 pub mod loader;

@@ -88,7 +88,8 @@ fn choose(
     chosen.expect("a number below the sum of the weights falls on one of them").index()
 }
 
-fn raised_left(sample: &Sample) -> Option<bool> {
+/// Of a contemptuous sample that says so whether the raised corner of the mouth is on the image's left.
+pub(super) fn raised_left(sample: &Sample) -> Option<bool> {
     let contempt = sample.expression == Expression::Contemptuous;
     match sample.extra.get("contempt_side").filter(|_| contempt)?.as_str() {
         "left" => Some(true),

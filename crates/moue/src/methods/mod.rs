@@ -4,7 +4,9 @@
 //! the compiler then demands.
 
 pub mod attgan;
+pub mod cyclegan;
 pub mod moue;
+pub mod pix2pix;
 mod presets;
 pub mod sasn;
 pub mod stargan;
@@ -16,18 +18,26 @@ use serde::{Deserialize, Serialize};
 
 use crate::base::error::{Error, Result};
 use crate::base::expression::Expression;
-use crate::base::faces::Batch;
+use crate::base::faces::{Batch, Direction};
 use crate::base::rng::Rng;
 use crate::nn::edit::Edit;
+use crate::nn::initial::Initial;
 use crate::nn::module::Module;
 use crate::nn::passes::Losses;
+use crate::nn::patch_gan::PatchGan;
 use crate::nn::player::Saved;
 
 pub use presets::{PRESETS, Preset};
 
 /// Anything that shows a face with another expression.
 pub trait Translator: Module + Send {
-    /// The edit that gives each face `[batch, 3, size, size]` (RGB in -1..1) its target expression.
+    /// The expressions that it can give, in their order.
+    fn targets(&self) -> Vec<Expression> {
+        Expression::ALL.to_vec()
+    }
+
+    /// The edit that gives each face `[batch, 3, size, size]` (RGB in -1..1) its target expression. The targets are
+    /// some of [`Self::targets`]: whoever calls it has seen to that. Faces with others stay as they are.
     fn edit(&self, faces: Tensor<4>, targets: &[Expression]) -> Edit;
 }
 
@@ -76,8 +86,12 @@ pub struct UpdateRatio {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "name", rename_all = "lowercase")]
 pub enum MethodConfig {
+    /// CycleGAN, one way and back.
+    Cyclegan(cyclegan::Config),
     /// The recommended one: an edit of the face.
     Moue(moue::Config),
+    /// pix2pix, one way.
+    Pix2pix(pix2pix::Config),
     /// StarGAN with self-attention and spectral norm.
     Sasn(sasn::Config),
     /// StarGAN.
@@ -87,10 +101,12 @@ pub enum MethodConfig {
 }
 
 impl MethodConfig {
-    /// The method's name: `moue`, `sasn`, `stargan`, `attgan`.
+    /// The method's name: `moue`, `sasn`, `stargan` …
     pub fn name(&self) -> &'static str {
         match self {
+            Self::Cyclegan(_) => "cyclegan",
             Self::Moue(_) => "moue",
+            Self::Pix2pix(_) => "pix2pix",
             Self::Sasn(_) => "sasn",
             Self::Stargan(_) => "stargan",
             Self::Attgan(_) => "attgan",
@@ -100,7 +116,9 @@ impl MethodConfig {
     /// Side of the images it learns from and makes, in pixels.
     pub fn image_size(&self) -> usize {
         match self {
+            Self::Cyclegan(config) => config.image_size,
             Self::Moue(config) => config.image_size,
+            Self::Pix2pix(config) => config.image_size,
             Self::Sasn(config) => config.image_size,
             Self::Stargan(config) => config.image_size,
             Self::Attgan(config) => config.image_size,
@@ -110,7 +128,9 @@ impl MethodConfig {
     /// Learning rates before any decay.
     pub fn learning_rates(&self) -> Rates {
         match self {
+            Self::Cyclegan(config) => config.learning_rates,
             Self::Moue(config) => config.learning_rates,
+            Self::Pix2pix(config) => config.learning_rates,
             Self::Sasn(config) => config.learning_rates,
             Self::Stargan(config) => config.learning_rates,
             Self::Attgan(config) => config.learning_rates,
@@ -120,6 +140,7 @@ impl MethodConfig {
     /// How often each player is updated.
     pub fn updates(&self) -> UpdateRatio {
         match self {
+            Self::Cyclegan(_) | Self::Pix2pix(_) => UpdateRatio { generator: 1, discriminator: 1 },
             Self::Moue(config) => config.updates(),
             Self::Sasn(config) => config.updates,
             Self::Stargan(config) => {
@@ -133,7 +154,37 @@ impl MethodConfig {
     pub fn shows_average(&self) -> bool {
         match self {
             Self::Moue(_) => true,
-            Self::Sasn(_) | Self::Stargan(_) | Self::Attgan(_) => false,
+            Self::Attgan(_) | Self::Cyclegan(_) | Self::Pix2pix(_) | Self::Sasn(_) | Self::Stargan(_) => false,
+        }
+    }
+
+    /// What its network translates, for a method whose network knows one way.
+    pub fn direction(&self) -> Option<Direction> {
+        let from = Expression::Neutral;
+        match self {
+            Self::Cyclegan(config) => Some(Direction { from, to: Some(config.target), paired: false }),
+            Self::Pix2pix(config) => {
+                let to = (!config.conditional).then_some(config.target);
+                Some(Direction { from, to, paired: true })
+            }
+            Self::Attgan(_) | Self::Moue(_) | Self::Sasn(_) | Self::Stargan(_) => None,
+        }
+    }
+
+    /// The same method with a network for another target.
+    ///
+    /// # Errors
+    /// [`Error::Config`] for a method whose network gives every expression.
+    pub fn with_target(&self, target: Expression) -> Result<Self> {
+        match self {
+            Self::Cyclegan(config) => Ok(Self::Cyclegan(cyclegan::Config { target, ..config.clone() })),
+            Self::Pix2pix(config) if !config.conditional => {
+                Ok(Self::Pix2pix(pix2pix::Config { target, ..config.clone() }))
+            }
+            _ => Err(Error::config(
+                format!("one network of {} gives every expression", self.name()),
+                "leave the target out: targets are for methods with a network for each, pix2pix and cyclegan",
+            )),
         }
     }
 
@@ -144,6 +195,8 @@ impl MethodConfig {
     pub fn game(&self, seed: u64, device: &Device) -> Result<Box<dyn Game>> {
         self.check()?;
         Ok(match self {
+            Self::Cyclegan(config) => Box::new(cyclegan::Cyclegan::new(config.clone(), seed, device)),
+            Self::Pix2pix(config) => Box::new(pix2pix::Pix2pix::new(config.clone(), seed, device)),
             Self::Moue(config) => Box::new(moue::Moue::new(config.clone(), seed, device)),
             Self::Sasn(config) => Box::new(sasn::Sasn::new(config.clone(), seed, device)),
             Self::Stargan(config) => Box::new(stargan::Stargan::new(config.clone(), seed, device)),
@@ -159,6 +212,10 @@ impl MethodConfig {
         self.check_generator()?;
         let mut rng = Rng::stream(0, "generator", 0);
         Ok(match self {
+            Self::Cyclegan(config) => {
+                Box::new(cyclegan::Generators::new(config, device, &mut Initial::Absent))
+            }
+            Self::Pix2pix(config) => Box::new(pix2pix::Generator::new(config, device, &mut Initial::Absent)),
             Self::Moue(config) => Box::new(moue::Generator::new(config, device, &mut rng)),
             Self::Sasn(config) => Box::new(sasn::Generator::new(config, device, &mut rng)),
             Self::Stargan(config) => Box::new(stargan::Generator::new(config, device, &mut rng)),
@@ -166,15 +223,36 @@ impl MethodConfig {
         })
     }
 
-    /// The method and settings of a public PyTorch implementation's generator, from its state dict's names and shapes.
+    /// The method and settings of a public PyTorch implementation's generator, from its state dict's names and shapes,
+    /// and what those names begin with here. `target` is the expression that a network of one way gives.
     ///
     /// # Errors
     /// What keeps it from being one that is known, in words.
-    pub fn recognise(shapes: &BTreeMap<&str, &[usize]>, image_size: usize) -> Result<Self, String> {
+    pub fn recognise(
+        shapes: &BTreeMap<&str, &[usize]>,
+        image_size: usize,
+        target: Option<Expression>,
+    ) -> Result<(Self, &'static str), String> {
         if shapes.keys().any(|name| name.starts_with("enc_layers.")) {
-            return attgan::Config::of_state_dict(shapes, image_size).map(Self::Attgan);
+            let config = attgan::Config::of_state_dict(shapes, image_size)?;
+            return Ok((Self::Attgan(config), ""));
         }
-        stargan::Config::of_state_dict(shapes, image_size).map(Self::Stargan)
+        let has = |name| shapes.contains_key(name);
+        let known = |method: &str| {
+            let problem = format!(
+                "this is a generator of {method}, which gives one expression: say which with --target"
+            );
+            target.ok_or(problem)
+        };
+        if has("model.model.0.weight") {
+            let config = pix2pix::Config::of_state_dict(shapes, image_size, known("pix2pix")?)?;
+            return Ok((Self::Pix2pix(config), ""));
+        }
+        if has("model.1.weight") {
+            let config = cyclegan::Config::of_state_dict(shapes, image_size, known("CycleGAN")?)?;
+            return Ok((Self::Cyclegan(config), "G_A."));
+        }
+        stargan::Config::of_state_dict(shapes, image_size).map(|config| (Self::Stargan(config), ""))
     }
 
     /// Whether there can be such players.
@@ -185,7 +263,9 @@ impl MethodConfig {
         self.check_generator()?;
         let (size, UpdateRatio { generator, discriminator }) = (self.image_size(), self.updates());
         let (channels, layers) = match self {
+            Self::Cyclegan(config) => (config.discriminator_channels, config.discriminator_layers),
             Self::Moue(config) => (config.discriminator_channels, config.discriminator_layers),
+            Self::Pix2pix(config) => (config.discriminator_channels, config.discriminator_layers),
             Self::Sasn(config) => (config.discriminator_channels, config.discriminator_layers),
             Self::Stargan(config) => (config.discriminator_channels, config.discriminator_layers),
             Self::Attgan(config) => (config.discriminator_channels, config.discriminator_layers),
@@ -215,29 +295,68 @@ impl MethodConfig {
                 "one of the two is 1, as in {generator = 5, discriminator = 1}",
             ));
         }
+        match self.direction() {
+            Some(direction) => self.check_direction(direction, PatchGan::map_size(size, layers)),
+            None => Ok(()),
+        }
+    }
+
+    /// A network that knows one way leads somewhere, back as well where it has to, and is judged by patches.
+    fn check_direction(&self, direction: Direction, map: Option<usize>) -> Result<()> {
+        if direction.to == Some(direction.from) {
+            return Err(Error::config(
+                format!("method.target = {} is what the sources show already", direction.from),
+                "take another expression, such as happy",
+            ));
+        }
+        if let Self::Cyclegan(cyclegan::Config { way_back: false, .. }) = self {
+            return Err(Error::config(
+                "method.way_back = false cannot be trained: the cycle goes back",
+                "set method.way_back=true; the other is for a generator that was imported alone",
+            ));
+        }
+        if map.is_none() {
+            return Err(Error::config(
+                "the discriminator has no patch left to judge",
+                "take fewer discriminator_layers, or larger images: four pixels for each are left at least",
+            ));
+        }
         Ok(())
     }
 
-    /// A generator halves the image twice, three times before a refinement, or as often as it is told, and doubles it again.
+    /// A generator halves the image twice, three times before a refinement, or as often as it is told, and doubles it
+    /// again; a U-Net down to one pixel.
     fn check_generator(&self) -> Result<()> {
-        let (size, channels, step) = match self {
+        let (size, channels, [step, least]) = match self {
+            Self::Cyclegan(config) => (config.image_size, config.channels, [4, 8]),
             Self::Moue(config) => {
-                (config.image_size, config.channels, if config.detail_channels == 0 { 4 } else { 8 })
+                let sizes = if config.detail_channels == 0 { [4, 8] } else { [8, 16] };
+                (config.image_size, config.channels, sizes)
             }
-            Self::Sasn(config) => (config.image_size, config.channels, 4),
-            Self::Stargan(config) => (config.image_size, config.channels, 4),
             Self::Attgan(config) => match config.layers {
-                layers @ 2..=10 => (config.image_size, config.channels, 1 << layers),
+                layers @ 2..=10 => (config.image_size, config.channels, [1 << layers, 2 << layers]),
                 layers => {
                     let problem = format!("method.layers = {layers} cannot be");
                     return Err(Error::config(problem, "let it be from 2 to 10, such as 5"));
                 }
             },
+            Self::Pix2pix(config) => {
+                let (layers, dropout) = (config.layers, config.dropout);
+                if !(5..=12).contains(&layers) || !(0.0..1.0).contains(&dropout) {
+                    return Err(Error::config(
+                        format!("a U-Net of {layers} layers with dropout {dropout} cannot be"),
+                        "let method.layers be from 5 to 12 and method.dropout from 0 to below 1",
+                    ));
+                }
+                (config.image_size, config.channels, [1 << layers; 2])
+            }
+            Self::Sasn(config) => (config.image_size, config.channels, [4, 8]),
+            Self::Stargan(config) => (config.image_size, config.channels, [4, 8]),
         };
-        if size % step != 0 || !(2 * step..=4096).contains(&size) {
+        if size % step != 0 || !(least..=4096).contains(&size) {
             return Err(Error::config(
                 format!("images of {size} px cannot be made"),
-                format!("take a multiple of {step} from {} to 4096, such as 64 or 128", 2 * step),
+                format!("take a multiple of {step} from {least} to 4096, such as 64 or 128"),
             ));
         }
         if let Self::Moue(moue::Config { detail_channels: 4097.., .. }) = self {

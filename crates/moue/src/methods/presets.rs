@@ -1,6 +1,6 @@
 //! The named starting points of training runs.
 
-use super::{Decay, MethodConfig, Schedule, attgan, moue, sasn, stargan};
+use super::{Decay, MethodConfig, Schedule, attgan, cyclegan, moue, pix2pix, sasn, stargan};
 
 /// A named starting point for a training run.
 pub struct Preset {
@@ -15,7 +15,7 @@ pub struct Preset {
 }
 
 /// All presets: each method's as published, `-small` for two CPU cores, `-smoke` for a trial of the whole way.
-pub const PRESETS: [Preset; 12] = [
+pub const PRESETS: [Preset; 18] = [
     Preset {
         name: "attgan",
         aliases: &[],
@@ -39,6 +39,24 @@ pub const PRESETS: [Preset; 12] = [
         settings: || (MethodConfig::Attgan(attgan::Config::smoke()), Schedule::smoke()),
     },
     Preset {
+        name: "cyclegan",
+        aliases: &[],
+        about: "CycleGAN as published: from neutral to one expression and back, without pairs, 128 px",
+        settings: || (MethodConfig::Cyclegan(cyclegan::Config::paper()), Schedule::one_way(40_200, false)),
+    },
+    Preset {
+        name: "cyclegan-small",
+        aliases: &[],
+        about: "CycleGAN at 64 px with half the channels, for two CPU cores",
+        settings: || (MethodConfig::Cyclegan(cyclegan::Config::small()), Schedule::one_way(8_000, false)),
+    },
+    Preset {
+        name: "cyclegan-smoke",
+        aliases: &[],
+        about: "a tiny CycleGAN that trains for a minute, to try the whole way",
+        settings: || (MethodConfig::Cyclegan(cyclegan::Config::smoke()), Schedule::one_way(60, false)),
+    },
+    Preset {
         name: "moue",
         aliases: &["recommended"],
         about: "our method: an edit of the face that holds at any resolution, 128 px",
@@ -58,6 +76,24 @@ pub const PRESETS: [Preset; 12] = [
             let schedule = Schedule { augment: true, pairs: true, ..Schedule::smoke() };
             (MethodConfig::Moue(moue::Config::smoke()), schedule)
         },
+    },
+    Preset {
+        name: "pix2pix",
+        aliases: &[],
+        about: "pix2pix as published: from neutral to one expression, learned from pairs, 128 px",
+        settings: || (MethodConfig::Pix2pix(pix2pix::Config::paper()), Schedule::one_way(40_200, true)),
+    },
+    Preset {
+        name: "pix2pix-small",
+        aliases: &[],
+        about: "pix2pix at 64 px with half the channels, for two CPU cores",
+        settings: || (MethodConfig::Pix2pix(pix2pix::Config::small()), Schedule::one_way(12_000, true)),
+    },
+    Preset {
+        name: "pix2pix-smoke",
+        aliases: &[],
+        about: "a tiny pix2pix that trains for a minute, to try the whole way",
+        settings: || (MethodConfig::Pix2pix(pix2pix::Config::smoke()), Schedule::one_way(60, true)),
     },
     Preset {
         name: "sasn",
@@ -118,6 +154,12 @@ impl Schedule {
 
     fn tenth_at_half(iterations: u64) -> Self {
         Self { batch_size: 16, iterations, decay: Decay::TenthAtHalf, flip: true, ..Self::PLAIN }
+    }
+
+    /// Batches of one. 40,200 of them are 200 epochs of RaFD's 201 frontal faces of an expression (67 people, three
+    /// gazes), of which the rate falls in the second hundred.
+    fn one_way(iterations: u64, pairs: bool) -> Self {
+        Self { batch_size: 1, iterations, decay: Decay::SecondHalf, flip: true, pairs, ..Self::PLAIN }
     }
 
     fn small() -> Self {

@@ -2,6 +2,8 @@
 
 use burn::tensor::Tensor;
 
+use crate::base::expression::Expression;
+
 /// The change that a method proposes for some face squares. It is independent of the resolution that it is applied at.
 #[derive(Debug, Clone)]
 #[expect(
@@ -25,6 +27,28 @@ pub enum Edit {
 }
 
 impl Edit {
+    /// Paints the faces `[b, 3, h, w]` of each target by themselves, for networks that know one target each: `paint`
+    /// gets a target and its faces, and gives images of their shape.
+    pub fn by_target(
+        faces: &Tensor<4>,
+        targets: &[Expression],
+        paint: impl Fn(Expression, Tensor<4>) -> Tensor<4>,
+    ) -> Self {
+        let mut painted: Vec<(usize, Tensor<4>)> = Vec::new();
+        for target in Expression::ALL {
+            let places: Vec<usize> = (0..targets.len()).filter(|&n| targets[n] == target).collect();
+            if places.is_empty() {
+                continue;
+            }
+            let face = |&place: &usize| faces.clone().slice_dim(0, place..place + 1);
+            let images = paint(target, Tensor::cat(places.iter().map(face).collect(), 0));
+            let each = places.into_iter().enumerate();
+            painted.extend(each.map(|(n, place)| (place, images.clone().slice_dim(0, n..n + 1))));
+        }
+        painted.sort_by_key(|(place, _)| *place);
+        Self::Painted(Tensor::cat(painted.into_iter().map(|(_, image)| image).collect(), 0))
+    }
+
     /// The squares after the edit, shaped like `x`, the faces that it was made for, in -1..1.
     pub fn on_square(self, x: Tensor<4>) -> Tensor<4> {
         match self {
@@ -34,5 +58,23 @@ impl Edit {
                 moved * (-mask.clone() + 1.0) + mask * colour
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use burn::tensor::{Device, TensorData};
+
+    use super::*;
+
+    #[test]
+    fn faces_come_back_in_their_order_whatever_their_targets() {
+        let targets = [5, 1, 5, 0, 1].map(|index| Expression::from_index(index).unwrap());
+        let faces: Vec<f32> = (0..15).map(|n| (n / 3) as f32).collect();
+        let faces = Tensor::<4>::from_data(TensorData::new(faces, [5, 3, 1, 1]), &Device::flex());
+        let edit = Edit::by_target(&faces, &targets, |target, faces| faces + target.index() as f32 * 10.0);
+        let painted: Vec<f32> = edit.on_square(faces).into_data().try_into_vec().unwrap();
+        let expected = [50.0, 11.0, 52.0, 3.0, 14.0].map(|value| [value; 3]);
+        assert_eq!(painted, expected.concat());
     }
 }

@@ -2,7 +2,9 @@
 
 pub mod adam;
 pub mod batch_norm;
+pub mod dropout;
 pub mod edit;
+pub mod image_pool;
 pub mod initial;
 pub mod input_gradient;
 pub mod label_planes;
@@ -10,6 +12,7 @@ pub mod layers;
 pub mod losses;
 pub mod module;
 pub mod passes;
+pub mod patch_gan;
 pub mod player;
 pub mod residual;
 pub mod resize;

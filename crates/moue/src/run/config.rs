@@ -151,7 +151,20 @@ impl RunConfig {
                 "for example --set training.batch_size=8",
             ));
         }
+        self.check_pairs()?;
         self.method.check()
+    }
+
+    /// A method that knows one way says itself whether it learns from pairs.
+    fn check_pairs(&self) -> Result<()> {
+        let (name, pairs) = (self.method.name(), self.training.pairs);
+        match self.method.direction().filter(|direction| direction.paired != pairs) {
+            None => Ok(()),
+            Some(direction) => Err(Error::config(
+                format!("training.pairs = {pairs} does not go with {name}"),
+                format!("leave it at {}: that is how the method learns", direction.paired),
+            )),
+        }
     }
 }
 

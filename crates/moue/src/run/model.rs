@@ -11,6 +11,7 @@ use super::checkpoint;
 use super::exchange::{Precision, Tensors};
 use super::folder::{checkpoints_of, read_config};
 use crate::base::error::{Error, Result};
+use crate::base::expression::Expression;
 use crate::base::file::{Disk, write_whole};
 use crate::methods::{MethodConfig, Translator};
 
@@ -92,21 +93,30 @@ impl Model {
     }
 
     /// Reads a generator's state dict saved by a public PyTorch implementation. `image_size` is the side of the
-    /// images it was trained on, which its weights do not tell.
+    /// images it was trained on, and `target` the expression that it gives where it gives one: its weights tell neither.
     ///
     /// # Errors
     /// [`Error::Weights`] when it is no network that is known, [`Error::Read`].
-    pub fn import(path: &Path, image_size: usize, device: &Device) -> Result<Self> {
+    pub fn import(
+        path: &Path,
+        image_size: usize,
+        target: Option<Expression>,
+        device: &Device,
+    ) -> Result<Self> {
         fs::metadata(path).map_err(Error::read(path))?;
         let mut tensors = Tensors::read_pytorch(path)?;
         // Some save {"G": weights, "D": weights}.
         tensors.keep_player("G.");
         let shapes =
             tensors.values.iter().map(|(name, (shape, _))| (name.as_str(), shape.as_slice())).collect();
-        let method = MethodConfig::recognise(&shapes, image_size).map_err(|problem| {
-            let hint = "import a generator of eight labels: StarGAN's *-G.ckpt or AttGAN's weights.*.pth";
-            Error::weights(path, problem, hint)
-        })?;
+        let (method, beginning) =
+            MethodConfig::recognise(&shapes, image_size, target).map_err(|problem| {
+                let hint = "import a generator of eight labels, StarGAN's *-G.ckpt or AttGAN's weights.*.pth, or of one \
+                            target, pix2pix's latest_net_G.pth or CycleGAN's latest_net_G_A.pth with --target";
+                Error::weights(path, problem, hint)
+            })?;
+        let renamed = |(name, values)| (format!("{beginning}{name}"), values);
+        tensors.values = std::mem::take(&mut tensors.values).into_iter().map(renamed).collect();
         let card = Card {
             format: 1,
             method,

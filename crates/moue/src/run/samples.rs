@@ -1,4 +1,4 @@
-//! The sheet that shows how training goes: some fixed faces, each with all eight expressions.
+//! The sheet that shows how training goes: some fixed faces, each with all expressions that the method gives.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -39,7 +39,8 @@ impl Samples {
         Ok(Self { faces: faces.collect::<Result<_>>()?, device: device.clone() })
     }
 
-    /// Paints `step-001000.png` into a folder: a row a face, the face itself and then angry to surprised.
+    /// Paints `step-001000.png` into a folder: a row a face, the face itself and then angry to surprised, as
+    /// far as the translator gives them.
     ///
     /// # Errors
     /// [`crate::base::error::Error::Write`].
@@ -57,10 +58,11 @@ impl Samples {
     }
 }
 
-/// A face and its eight translations.
+/// A face and its translations.
 fn row(translator: &dyn Translator, face: &RgbImage, device: &Device) -> Vec<RgbImage> {
-    let copies = vec![face.clone(); Expression::COUNT];
+    let targets = translator.targets();
+    let copies = vec![face.clone(); targets.len()];
     let copies = image::to_tensor(&copies, device);
-    let edit = translator.edit(copies.clone(), &Expression::ALL);
+    let edit = translator.edit(copies.clone(), &targets);
     std::iter::once(face.clone()).chain(image::from_tensor(edit.on_square(copies))).collect()
 }

@@ -217,6 +217,7 @@ fn loader_config(config: &RunConfig, workers: usize) -> LoaderConfig {
         flip: config.training.flip,
         augment: config.training.augment,
         pairs: config.training.pairs,
+        direction: config.method.direction(),
         seed: config.seed,
         workers,
         ahead: 2,
