@@ -10,7 +10,7 @@ use moue::base::rng::Rng;
 use moue::methods::attgan::{self, Attgan};
 use moue::methods::sasn::{self, Place, Sasn, SourceHead};
 use moue::methods::stargan::{self, Stargan};
-use moue::methods::{Game, Rates, UpdateRatio};
+use moue::methods::{Decay, Game, Rates, UpdateRatio};
 use moue::nn::losses::AdversarialLoss;
 use moue::nn::module::{Kind, Module, for_each, gradients, parameter_count, tracked};
 
@@ -72,6 +72,13 @@ fn attgan_has_the_published_number_of_parameters() {
         2 * (64 + 128 + 256 + 512 + 1024 + 1024 + 512 + 256 + 128)
     );
     assert_eq!(parameter_count(&attgan::Discriminator::new(&config, &device, &mut rng())), 44_713_865);
+}
+
+#[test]
+fn attgan_s_rate_is_a_tenth_in_the_second_half() {
+    let factor = |iteration, iterations| Decay::TenthAtHalf.factor(iteration, iterations);
+    assert_eq!([0, 4, 5, 9].map(|iteration| factor(iteration, 10)), [1.0, 1.0, 0.1, 0.1]);
+    assert_eq!([0, 1, 2].map(|iteration| factor(iteration, 3)), [1.0, 1.0, 0.1]);
 }
 
 #[test]
