@@ -5,7 +5,7 @@ mod golden {
     pub(crate) mod file;
 }
 
-use burn::tensor::{Device, Tensor};
+use burn::tensor::Tensor;
 use golden::file::{Agreement, Golden};
 use moue::base::faces::{Batch, Faces};
 use moue::base::rng::Rng;

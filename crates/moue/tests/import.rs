@@ -41,7 +41,7 @@ fn tensors(translator: &mut dyn Translator) -> Tensors {
 #[test]
 fn a_stargan_checkpoint_imports_exactly_and_computes_what_pytorch_did() {
     let (golden, device) = (golden(), Device::flex());
-    let mut model = Model::import(&checkpoint(), golden.setting("image"), &device).unwrap();
+    let mut model = Model::import(&checkpoint(), golden.setting("image"), None, &device).unwrap();
     let MethodConfig::Stargan(config) = &model.card.method else { panic!("{:?}", model.card.method) };
     let blocks: usize = golden.setting("residual_blocks");
     assert_eq!((config.image_size, config.residual_blocks), (32, blocks));
@@ -60,7 +60,7 @@ fn a_stargan_checkpoint_imports_exactly_and_computes_what_pytorch_did() {
 fn an_exported_model_opens_again_exactly_and_writes_the_same_bytes() {
     let (folder, device) = (tempfile::tempdir().unwrap(), Device::flex());
     let [first, second] = ["a.safetensors", "b.safetensors"].map(|name| folder.path().join(name));
-    let mut model = Model::import(&checkpoint(), 32, &device).unwrap();
+    let mut model = Model::import(&checkpoint(), 32, None, &device).unwrap();
     model.write(&first, Precision::Full, &FileSystem).unwrap();
     let mut opened = Model::open(&first, None, &device).unwrap();
     assert_eq!(opened.card, model.card);
@@ -73,7 +73,7 @@ fn an_exported_model_opens_again_exactly_and_writes_the_same_bytes() {
 fn half_precision_stays_within_half_a_unit_of_the_last_place() {
     let (folder, device) = (tempfile::tempdir().unwrap(), Device::flex());
     let path = folder.path().join("half.safetensors");
-    let mut model = Model::import(&checkpoint(), 32, &device).unwrap();
+    let mut model = Model::import(&checkpoint(), 32, None, &device).unwrap();
     model.write(&path, Precision::Half, &FileSystem).unwrap();
     let mut half = Model::open(&path, None, &device).unwrap();
     let (full, half) = (tensors(&mut *model.translator).values, tensors(&mut *half.translator).values);
@@ -90,7 +90,7 @@ fn half_precision_stays_within_half_a_unit_of_the_last_place() {
 fn an_attgan_checkpoint_imports_exactly_with_its_running_statistics() {
     let device = Device::flex();
     let golden = Golden::read(committed("attgan.safetensors"));
-    let mut model = Model::import(&committed("attgan-weights.pth"), 32, &device).unwrap();
+    let mut model = Model::import(&committed("attgan-weights.pth"), 32, None, &device).unwrap();
     let MethodConfig::Attgan(config) = &model.card.method else { panic!("{:?}", model.card.method) };
     assert_eq!((config.image_size, config.channels, config.layers), (32, 4, 3));
     assert!(config.second_label);
@@ -142,7 +142,7 @@ fn an_attgan_generator_says_what_it_is_by_its_shapes() {
 
 fn recognise(shapes: &BTreeMap<String, Vec<usize>>) -> Result<MethodConfig, String> {
     let shapes = shapes.iter().map(|(name, shape)| (name.as_str(), shape.as_slice())).collect();
-    MethodConfig::recognise(&shapes, 32)
+    MethodConfig::recognise(&shapes, 32, None).map(|(method, _)| method)
 }
 
 #[test]
@@ -165,7 +165,7 @@ fn what_is_no_checkpoint_is_refused_with_the_remedy() {
     let whole = std::fs::read(checkpoint()).unwrap();
     for content in [&b"no checkpoint"[..], b"", &whole[..whole.len() / 2]] {
         std::fs::write(&path, content).unwrap();
-        let error = Model::import(&path, 32, &Device::flex()).err().expect("it is none");
+        let error = Model::import(&path, 32, None, &Device::flex()).err().expect("it is none");
         assert!(error.to_string().contains("text-G.ckpt"), "{error}");
         assert!(error.hint().unwrap().contains("torch.save"), "{error}");
     }

@@ -15,7 +15,7 @@ use moue::methods::cyclegan::{self, Cyclegan};
 use moue::methods::pix2pix::{self, Pix2pix, Synthesis};
 use moue::methods::sasn::{self, Place, Sasn, SourceHead};
 use moue::methods::stargan::{self, Stargan};
-use moue::methods::{Game, MethodConfig, Rates, Translator, UpdateRatio};
+use moue::methods::{Decay, Game, MethodConfig, Rates, Translator, UpdateRatio};
 use moue::nn::batch_norm::Statistics;
 use moue::nn::initial::Initial;
 use moue::nn::losses::AdversarialLoss;
@@ -80,6 +80,13 @@ fn attgan_has_the_published_number_of_parameters() {
         2 * (64 + 128 + 256 + 512 + 1024 + 1024 + 512 + 256 + 128)
     );
     assert_eq!(parameter_count(&attgan::Discriminator::new(&config, &device, &mut rng())), 44_713_865);
+}
+
+#[test]
+fn attgan_s_rate_is_a_tenth_in_the_second_half() {
+    let factor = |iteration, iterations| Decay::TenthAtHalf.factor(iteration, iterations);
+    assert_eq!([0, 4, 5, 9].map(|iteration| factor(iteration, 10)), [1.0, 1.0, 0.1, 0.1]);
+    assert_eq!([0, 1, 2].map(|iteration| factor(iteration, 3)), [1.0, 1.0, 0.1]);
 }
 
 #[test]

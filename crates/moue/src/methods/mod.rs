@@ -154,7 +154,9 @@ impl MethodConfig {
     pub fn shows_average(&self) -> bool {
         match self {
             Self::Moue(_) => true,
-            Self::Attgan(_) | Self::Cyclegan(_) | Self::Pix2pix(_) | Self::Sasn(_) | Self::Stargan(_) => false,
+            Self::Attgan(_) | Self::Cyclegan(_) | Self::Pix2pix(_) | Self::Sasn(_) | Self::Stargan(_) => {
+                false
+            }
         }
     }
 
