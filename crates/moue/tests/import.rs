@@ -7,6 +7,7 @@ mod file;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use burn::tensor::Tensor;
 use moue::base::device::Device;
 use moue::base::expression::Expression;
 use moue::base::file::FileSystem;
@@ -39,7 +40,7 @@ fn tensors(translator: &mut dyn Translator) -> Tensors {
 #[test]
 fn a_stargan_checkpoint_imports_exactly_and_computes_what_pytorch_did() {
     let (golden, device) = (golden(), Device::flex());
-    let mut model = Model::import(&checkpoint(), golden.setting("image"), &device).unwrap();
+    let mut model = Model::import(&checkpoint(), golden.setting("image"), None, &device).unwrap();
     let MethodConfig::Stargan(config) = &model.card.method else { panic!("{:?}", model.card.method) };
     let blocks: usize = golden.setting("residual_blocks");
     assert_eq!((config.image_size, config.residual_blocks), (32, blocks));
@@ -49,7 +50,7 @@ fn a_stargan_checkpoint_imports_exactly_and_computes_what_pytorch_did() {
     golden.load("G.", &mut expected);
     assert_eq!(tensors(&mut *model.translator).values, tensors(&mut expected).values);
 
-    let x: burn::tensor::Tensor<4> = golden.tensor("x", &device);
+    let x: Tensor<4> = golden.tensor("x", &device);
     let edit = model.translator.edit(x.clone(), &golden.expressions("target"));
     golden.check_output("fake", edit.on_square(x));
 }
@@ -58,7 +59,7 @@ fn a_stargan_checkpoint_imports_exactly_and_computes_what_pytorch_did() {
 fn an_exported_model_opens_again_exactly_and_writes_the_same_bytes() {
     let (folder, device) = (tempfile::tempdir().unwrap(), Device::flex());
     let [first, second] = ["a.safetensors", "b.safetensors"].map(|name| folder.path().join(name));
-    let mut model = Model::import(&checkpoint(), 32, &device).unwrap();
+    let mut model = Model::import(&checkpoint(), 32, None, &device).unwrap();
     model.write(&first, Precision::Full, &FileSystem).unwrap();
     let mut opened = Model::open(&first, None, &device).unwrap();
     assert_eq!(opened.card, model.card);
@@ -71,7 +72,7 @@ fn an_exported_model_opens_again_exactly_and_writes_the_same_bytes() {
 fn half_precision_stays_within_half_a_unit_of_the_last_place() {
     let (folder, device) = (tempfile::tempdir().unwrap(), Device::flex());
     let path = folder.path().join("half.safetensors");
-    let mut model = Model::import(&checkpoint(), 32, &device).unwrap();
+    let mut model = Model::import(&checkpoint(), 32, None, &device).unwrap();
     model.write(&path, Precision::Half, &FileSystem).unwrap();
     let mut half = Model::open(&path, None, &device).unwrap();
     let (full, half) = (tensors(&mut *model.translator).values, tensors(&mut *half.translator).values);
@@ -82,6 +83,58 @@ fn half_precision_stays_within_half_a_unit_of_the_last_place() {
             assert!((full - half).abs() <= bound, "{name}: {full} became {half}");
         }
     }
+}
+
+/// Imports a generator of the public code that gives happy faces.
+fn import(checkpoint: &str) -> Model {
+    Model::import(&committed(checkpoint), 32, Some(Expression::Happy), &Device::flex()).unwrap()
+}
+
+/// What is imported is the golden case's network `prefix`, whatever the names begin with here.
+fn assert_weights(case: &str, prefix: &str, beginning: &str, model: &mut Model) {
+    let golden = Golden::read(committed(case));
+    let values = tensors(&mut *model.translator).values;
+    assert!(values.len() > 10);
+    for (name, (shape, values)) in values {
+        let name = name.strip_prefix(beginning).unwrap_or_else(|| panic!("{name} does not begin so"));
+        let expected: Tensor<1> = golden.flat(&format!("{prefix}{name}"), &Device::flex());
+        assert_eq!(shape.iter().product::<usize>(), values.len());
+        assert_eq!(values, expected.into_data().try_into_vec::<f32>().unwrap(), "{name}");
+    }
+}
+
+#[test]
+fn a_pix2pix_checkpoint_imports_exactly_with_its_running_statistics() {
+    let mut model = import("pix2pix-G.pth");
+    let MethodConfig::Pix2pix(config) = &model.card.method else { panic!("{:?}", model.card.method) };
+    assert_eq!((config.channels, config.layers, config.target), (4, 5, Expression::Happy));
+    assert!(tensors(&mut *model.translator).values.keys().any(|name| name.ends_with("running_var")));
+    assert_weights("pix2pix.safetensors", "G.", "", &mut model);
+    assert_eq!(model.translator.targets(), [Expression::Happy, Expression::Neutral]);
+}
+
+#[test]
+fn a_cyclegan_checkpoint_imports_exactly_and_computes_what_pytorch_did() {
+    let mut model = import("cyclegan-G_A.pth");
+    let MethodConfig::Cyclegan(config) = &model.card.method else { panic!("{:?}", model.card.method) };
+    assert_eq!((config.channels, config.residual_blocks, config.way_back), (4, 2, false));
+    assert_weights("cyclegan.safetensors", "G_A.", "G_A.", &mut model);
+    let (golden, device) = (Golden::read(committed("cyclegan.safetensors")), Device::flex());
+    let x: Tensor<4> = golden.tensor("a", &device);
+    let targets = vec![Expression::Happy; x.dims()[0]];
+    golden.check_output("fake_b", model.translator.edit(x.clone(), &targets).on_square(x));
+    let error = model.check_targets(&[Expression::Happy, Expression::Neutral]).unwrap_err();
+    assert!(error.to_string().contains("no network for neutral: it gives happy"), "{error}");
+}
+
+#[test]
+fn a_generator_of_one_way_needs_to_be_told_its_target() {
+    for (checkpoint, method) in [("pix2pix-G.pth", "pix2pix"), ("cyclegan-G_A.pth", "CycleGAN")] {
+        let error = Model::import(&committed(checkpoint), 32, None, &Device::flex()).err().unwrap();
+        assert!(error.to_string().contains(method) && error.to_string().contains("--target"), "{error}");
+    }
+    let other = Model::import(&committed("pix2pix-G.pth"), 48, Some(Expression::Sad), &Device::flex());
+    assert!(other.err().unwrap().to_string().contains("48 px"));
 }
 
 /// The state dict's shapes of a generator of the public code, with another number of labels.
@@ -98,7 +151,7 @@ fn shapes(labels: usize) -> BTreeMap<String, Vec<usize>> {
 
 fn recognise(shapes: &BTreeMap<String, Vec<usize>>) -> Result<MethodConfig, String> {
     let shapes = shapes.iter().map(|(name, shape)| (name.as_str(), shape.as_slice())).collect();
-    MethodConfig::recognise(&shapes, 32)
+    MethodConfig::recognise(&shapes, 32, None).map(|(method, _)| method)
 }
 
 #[test]
@@ -121,7 +174,7 @@ fn what_is_no_checkpoint_is_refused_with_the_remedy() {
     let whole = std::fs::read(checkpoint()).unwrap();
     for content in [&b"no checkpoint"[..], b"", &whole[..whole.len() / 2]] {
         std::fs::write(&path, content).unwrap();
-        let error = Model::import(&path, 32, &Device::flex()).err().expect("it is none");
+        let error = Model::import(&path, 32, None, &Device::flex()).err().expect("it is none");
         assert!(error.to_string().contains("text-G.ckpt"), "{error}");
         assert!(error.hint().unwrap().contains("torch.save"), "{error}");
     }

@@ -125,7 +125,17 @@ fn a_dry_run_prints_what_config_reads_back() {
     fs::write(&file, &printed).unwrap();
     assert_eq!(succeed(&format!("train --config {} --dry-run", file.display())), printed);
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
-    for preset in ["paper", "sasn", "sasn-small", "small", "smoke", "stargan-small", "stargan-smoke"] {
+    for preset in [
+        "paper",
+        "sasn",
+        "sasn-small",
+        "small",
+        "smoke",
+        "stargan-small",
+        "stargan-smoke",
+        "pix2pix",
+        "cyclegan-small",
+    ] {
         let printed = succeed(&format!("train --preset {preset} --dry-run"));
         let name = printed.lines().next().unwrap().split('"').nth(1).unwrap().to_string();
         let stored = crate::program::repository("presets").join(format!("{name}.toml"));

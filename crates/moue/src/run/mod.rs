@@ -13,5 +13,6 @@ pub mod outputs;
 mod pictures;
 pub mod prepare;
 mod samples;
+pub mod set;
 pub mod train;
 pub mod translate;
