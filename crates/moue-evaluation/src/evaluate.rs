@@ -96,7 +96,8 @@ pub struct Progress<'a> {
 ///
 /// # Errors
 /// [`Error::Data`] for a data set that the protocol cannot be applied to, [`Error::Read`] and [`Error::Image`] for a file
-/// that cannot be used, [`Error::Config`] for a model that makes values that are no numbers.
+/// that cannot be used, [`Error::Config`] for a model that cannot give every expression or makes values that are no
+/// numbers.
 pub fn evaluate(
     dataset: &Dataset,
     split: &Split,
@@ -105,6 +106,7 @@ pub fn evaluate(
     settings: &Settings,
     progress: &mut dyn FnMut(Progress<'_>),
 ) -> Result<Evaluation> {
+    check_targets(candidates)?;
     let task = Task::new(settings.protocol, dataset, split, settings.seed)?;
     let draws = draws(&task, settings);
     let rows = Rows::new(&task, networks, settings, None, &mut |done, total| {
@@ -148,6 +150,7 @@ pub fn measure_shard(
     shard: Shard,
     progress: &mut dyn FnMut(Progress<'_>),
 ) -> Result<()> {
+    check_targets(candidates)?;
     let task = Task::new(settings.protocol, dataset, split, settings.seed)?;
     let rows = Rows::new(&task, networks, settings, Some(shard), &mut |done, total| {
         progress(Progress { row: DATA, done, total });
@@ -159,6 +162,11 @@ pub fn measure_shard(
         judge(&rows, candidate, settings, &mut |done, total| progress(Progress { row: &name, done, total }))?;
     }
     Ok(())
+}
+
+/// A table has every expression: so must a model, or the networks of a set.
+fn check_targets(candidates: &[Candidate]) -> Result<()> {
+    candidates.iter().try_for_each(|candidate| candidate.model.check_targets(&Expression::ALL))
 }
 
 /// What a model's row is computed of, and what is known of the model.
@@ -330,6 +338,7 @@ pub fn portraits(
     count: usize,
     image_size: usize,
 ) -> Result<Vec<Portrait>> {
+    check_targets(candidates)?;
     let task = Task::new(settings.protocol, dataset, split, settings.seed)?;
     let mut sources: Vec<usize> = task.cases.iter().map(|case| case.source).collect();
     sources.sort_unstable();
@@ -382,6 +391,7 @@ mod tests {
             iteration: 0,
             updates: BTreeMap::new(),
             strength: 1.0,
+            targets: Vec::new(),
         };
         Candidate { name: "broken".into(), model: Model { card, translator }, strength: 1.0 }
     }

@@ -7,6 +7,7 @@ mod file;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use burn::tensor::Tensor;
 use moue::base::device::Device;
 use moue::base::expression::Expression;
 use moue::base::file::FileSystem;
@@ -51,7 +52,7 @@ fn a_stargan_checkpoint_imports_exactly_and_computes_what_pytorch_did() {
     golden.load("G.", &mut expected);
     assert_eq!(tensors(&mut *model.translator).values, tensors(&mut expected).values);
 
-    let x: burn::tensor::Tensor<4> = golden.tensor("x", &device);
+    let x: Tensor<4> = golden.tensor("x", &device);
     let edit = model.translator.edit(x.clone(), &golden.expressions("target"));
     golden.check_output("fake", edit.on_square(x));
 }
@@ -84,6 +85,58 @@ fn half_precision_stays_within_half_a_unit_of_the_last_place() {
             assert!((full - half).abs() <= bound, "{name}: {full} became {half}");
         }
     }
+}
+
+/// Imports a generator of the public code that gives happy faces.
+fn import(checkpoint: &str) -> Model {
+    Model::import(&committed(checkpoint), 32, Some(Expression::Happy), &Device::flex()).unwrap()
+}
+
+/// What is imported is the golden case's network `prefix`, whatever the names begin with here.
+fn assert_weights(case: &str, prefix: &str, beginning: &str, model: &mut Model) {
+    let golden = Golden::read(committed(case));
+    let values = tensors(&mut *model.translator).values;
+    assert!(values.len() > 10);
+    for (name, (shape, values)) in values {
+        let name = name.strip_prefix(beginning).unwrap_or_else(|| panic!("{name} does not begin so"));
+        let expected: Tensor<1> = golden.flat(&format!("{prefix}{name}"), &Device::flex());
+        assert_eq!(shape.iter().product::<usize>(), values.len());
+        assert_eq!(values, expected.into_data().try_into_vec::<f32>().unwrap(), "{name}");
+    }
+}
+
+#[test]
+fn a_pix2pix_checkpoint_imports_exactly_with_its_running_statistics() {
+    let mut model = import("pix2pix-G.pth");
+    let MethodConfig::Pix2pix(config) = &model.card.method else { panic!("{:?}", model.card.method) };
+    assert_eq!((config.channels, config.layers, config.target), (4, 5, Expression::Happy));
+    assert!(tensors(&mut *model.translator).values.keys().any(|name| name.ends_with("running_var")));
+    assert_weights("pix2pix.safetensors", "G.", "", &mut model);
+    assert_eq!(model.translator.targets(), [Expression::Happy, Expression::Neutral]);
+}
+
+#[test]
+fn a_cyclegan_checkpoint_imports_exactly_and_computes_what_pytorch_did() {
+    let mut model = import("cyclegan-G_A.pth");
+    let MethodConfig::Cyclegan(config) = &model.card.method else { panic!("{:?}", model.card.method) };
+    assert_eq!((config.channels, config.residual_blocks, config.way_back), (4, 2, false));
+    assert_weights("cyclegan.safetensors", "G_A.", "G_A.", &mut model);
+    let (golden, device) = (Golden::read(committed("cyclegan.safetensors")), Device::flex());
+    let x: Tensor<4> = golden.tensor("a", &device);
+    let targets = vec![Expression::Happy; x.dims()[0]];
+    golden.check_output("fake_b", model.translator.edit(x.clone(), &targets).on_square(x));
+    let error = model.check_targets(&[Expression::Happy, Expression::Neutral]).unwrap_err();
+    assert!(error.to_string().contains("no network for neutral: it gives happy"), "{error}");
+}
+
+#[test]
+fn a_generator_of_one_way_needs_to_be_told_its_target() {
+    for (checkpoint, method) in [("pix2pix-G.pth", "pix2pix"), ("cyclegan-G_A.pth", "CycleGAN")] {
+        let error = Model::import(&committed(checkpoint), 32, None, &Device::flex()).err().unwrap();
+        assert!(error.to_string().contains(method) && error.to_string().contains("--target"), "{error}");
+    }
+    let other = Model::import(&committed("pix2pix-G.pth"), 48, Some(Expression::Sad), &Device::flex());
+    assert!(other.err().unwrap().to_string().contains("48 px"));
 }
 
 #[test]

@@ -108,7 +108,7 @@ Examples:
 
 #[derive(Debug, Args)]
 pub(crate) struct Evaluate {
-    /// Runs' folders, checkpoints or model files
+    /// Runs' or sets' folders, checkpoints or model files
     #[arg(value_name = "RUN|FILE", required = true)]
     pub(crate) models: Vec<PathBuf>,
     /// A manifest's folder, or a folder of classes [default: what the first run was trained on]
@@ -220,7 +220,7 @@ Examples:
 
 #[derive(Debug, Args)]
 pub(crate) struct Compare {
-    /// Runs' folders, checkpoints or model files
+    /// Runs' or sets' folders, checkpoints or model files
     #[arg(value_name = "RUN|FILE")]
     pub(crate) models: Vec<PathBuf>,
     /// Train the runs of this plan first: a file, ablation or methods

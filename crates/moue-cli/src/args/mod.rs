@@ -8,15 +8,16 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
+use moue::base::expression::Expression;
 use moue::run::model::Weights;
 
 pub(crate) use measure::{Compare, Evaluate, Fid, Judging, TableFormat};
 pub(crate) use train::{Prepare, Subset, Train};
-pub(crate) use translate::Translate;
+pub(crate) use translate::{Targets, Translate};
 
 use measure::{COMPARE_EXAMPLES, EVALUATE_ABOUT, EVALUATE_EXAMPLES, FID_ABOUT, FID_EXAMPLES};
 use train::{PREPARE_EXAMPLES, TRAIN_EXAMPLES};
-use translate::TRANSLATE_EXAMPLES;
+use translate::{TRANSLATE_EXAMPLES, parse_expression};
 
 /// Shows the same face with another expression: trains, resumes and translates with GANs.
 #[derive(Debug, Parser)]
@@ -56,7 +57,10 @@ pub(crate) enum Command {
     Export(Export),
     /// Bring in a generator saved by a public PyTorch implementation
     #[command(
-        after_help = "Examples:\n  moue import stargan_rafd/models/200000-G.ckpt --out stargan.safetensors\n  moue import output/expressions/checkpoint/weights.199.pth --out attgan.safetensors"
+        after_help = "Examples:\n  moue import stargan_rafd/models/200000-G.ckpt --out stargan.safetensors\n  \
+                      moue import output/expressions/checkpoint/weights.199.pth --out attgan.safetensors\n  \
+                      moue import latest_net_G.pth --target happy --image-size 256 --out pix2pix.safetensors\n  \
+                      moue import latest_net_G_A.pth --target sad --image-size 256 --out cyclegan.safetensors"
     )]
     Import(Import),
     /// Say what a model file, run or checkpoint holds
@@ -100,7 +104,7 @@ impl From<WeightsChoice> for Weights {
 
 #[derive(Debug, Args)]
 pub(crate) struct Export {
-    /// A run's folder, a checkpoint or a model file
+    /// A run's or set's folder, a checkpoint or a model file
     #[arg(value_name = "RUN|FILE")]
     pub(crate) model: PathBuf,
     /// The file to write
@@ -119,7 +123,8 @@ pub(crate) struct Export {
 
 #[derive(Debug, Args)]
 pub(crate) struct Import {
-    /// A PyTorch checkpoint of a generator of eight labels: StarGAN's *-G.ckpt, AttGAN's weights.*.pth
+    /// A PyTorch checkpoint of a generator: StarGAN's *-G.ckpt, AttGAN's weights.*.pth, pix2pix's latest_net_G.pth,
+    /// CycleGAN's latest_net_G_A.pth
     #[arg(value_name = "CHECKPOINT")]
     pub(crate) checkpoint: PathBuf,
     /// The file to write
@@ -128,11 +133,14 @@ pub(crate) struct Import {
     /// Side of the images that it was trained on, which its weights do not tell
     #[arg(long, default_value_t = 128, value_name = "PIXELS")]
     pub(crate) image_size: usize,
+    /// The expression that it gives, for pix2pix and CycleGAN, whose weights do not tell that either
+    #[arg(long, value_name = "EXPRESSION", value_parser = parse_expression)]
+    pub(crate) target: Option<Expression>,
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct Info {
-    /// A run's folder, a checkpoint or a model file [default: the model inside this program]
+    /// A run's or set's folder, a checkpoint or a model file [default: the model inside this program]
     #[arg(value_name = "RUN|FILE")]
     pub(crate) model: Option<PathBuf>,
     /// Which weights of a run or checkpoint [default: the method's: average for moue, else raw]

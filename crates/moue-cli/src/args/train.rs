@@ -6,6 +6,7 @@ use clap::{Args, ValueEnum};
 use moue::data::sources::Layout;
 
 use super::Compute;
+use super::translate::{Targets, parse_targets};
 
 pub(crate) const PREPARE_EXAMPLES: &str = "\
 SOURCE is one of
@@ -31,6 +32,7 @@ Examples:
   moue train --preset smoke --data assets/faces      the whole way in a minute
   moue train --preset small --data faces             what two CPU cores can train in an hour
   moue train --preset paper --data faces --device cuda:0
+  moue train --preset pix2pix-small --target all --data faces     a network for each expression
   moue train --resume runs/0001-sasn-small-faces-64  go on where it stopped, bit for bit
   moue train --preset small --set training.batch_size=4 --dry-run";
 
@@ -89,17 +91,21 @@ pub(crate) enum Subset {
 
 #[derive(Debug, Args)]
 pub(crate) struct Train {
-    /// Where to start: recommended, paper, stargan or attgan; moue-, stargan- or attgan-small or -smoke; small or smoke
-    /// [default: small]
+    /// Where to start: recommended, moue-small, moue-smoke, paper, small, smoke, stargan, attgan, pix2pix or cyclegan, or
+    /// these with -small or -smoke [default: small]
     #[arg(long, value_name = "NAME")]
     pub(crate) preset: Option<String>,
+    /// Train a set of networks, one for each of these expressions, separated by commas, or for all: pix2pix and
+    /// cyclegan, whose networks know one way
+    #[arg(long, value_name = "EXPRESSION", value_parser = parse_targets, conflicts_with_all = ["init", "resume"])]
+    pub(crate) target: Option<Targets>,
     /// A manifest's folder, or a folder of classes
     #[arg(long, value_name = "DIR")]
     pub(crate) data: Option<PathBuf>,
     /// The run's folder, new or empty [default: the next runs/NNNN-…]
     #[arg(long, value_name = "DIR", conflicts_with = "resume")]
     pub(crate) out: Option<PathBuf>,
-    /// Go on with this run
+    /// Go on with this run or set
     #[arg(long, value_name = "RUN", conflicts_with_all = ["preset", "config", "settings", "seed", "init"])]
     pub(crate) resume: Option<PathBuf>,
     /// Start from the generator of this run or model file instead of from random weights

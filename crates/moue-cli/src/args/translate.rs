@@ -24,7 +24,7 @@ pub(crate) struct Translate {
     /// Photos, or folders of them: JPEG, PNG, WebP, TIFF, BMP
     #[arg(required = true, value_name = "PHOTO")]
     pub(crate) inputs: Vec<PathBuf>,
-    /// Expressions to give, separated by commas, or all
+    /// Expressions to give, separated by commas, or all that the model gives
     #[arg(long, default_value = "all", value_name = "EXPRESSION", value_parser = parse_targets)]
     pub(crate) to: Targets,
     /// How strong the expression is, from 0 (none) to 1.5 [default: what suits the model]
@@ -39,7 +39,7 @@ pub(crate) struct Translate {
     /// Inputs are face squares: eyes level, at 0.42 of the height, a quarter of the width apart
     #[arg(long)]
     pub(crate) aligned: bool,
-    /// A run's folder or a model file [default: the model inside this program]
+    /// A run's or set's folder, or a model file [default: the model inside this program]
     #[arg(long, value_name = "RUN|FILE")]
     pub(crate) model: Option<PathBuf>,
     /// Which weights of a run or checkpoint [default: the method's: average for moue, else raw]
@@ -138,22 +138,29 @@ fn parse_face(text: &str) -> Result<FaceChoice, String> {
     }
 }
 
-/// Some expressions, each once.
-#[derive(Debug, Clone)]
-pub(crate) struct Targets(pub(crate) Vec<Expression>);
+/// Which expressions are asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Targets {
+    /// All that can be had.
+    All,
+    /// These, each once.
+    These(Vec<Expression>),
+}
 
-fn parse_targets(text: &str) -> Result<Targets, String> {
+pub(crate) fn parse_targets(text: &str) -> Result<Targets, String> {
     if text.eq_ignore_ascii_case("all") {
-        return Ok(Targets(Expression::ALL.to_vec()));
+        return Ok(Targets::All);
     }
     let mut targets = Vec::new();
     for name in text.split(',') {
-        let target: Expression = name.parse().map_err(|error: moue::base::error::Error| {
-            format!("{error}; {} or all", error.hint().unwrap_or(""))
-        })?;
+        let target = parse_expression(name).map_err(|problem| format!("{problem} or all"))?;
         if !targets.contains(&target) {
             targets.push(target);
         }
     }
-    Ok(Targets(targets))
+    Ok(Targets::These(targets))
+}
+
+pub(crate) fn parse_expression(text: &str) -> Result<Expression, String> {
+    text.parse().map_err(|error: moue::base::error::Error| format!("{error}; {}", error.hint().unwrap_or("")))
 }

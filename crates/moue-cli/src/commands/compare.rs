@@ -6,7 +6,8 @@ use std::sync::atomic::Ordering;
 use anyhow::bail;
 use moue::base::error::Error;
 use moue::base::file::FileSystem;
-use moue_evaluation::evaluate::portraits;
+use moue::run::set::runs_of;
+use moue_evaluation::evaluate::{Candidate, portraits};
 use moue_evaluation::page;
 use moue_evaluation::plan::Plan;
 use moue_evaluation::table::{Format, write};
@@ -60,8 +61,14 @@ pub(crate) fn run(arguments: &Compare, quiet: bool) -> anyhow::Result<()> {
     };
     let Judged { evaluation, candidates, dataset, split, settings } = judged;
     let faces = portraits(&dataset, &split, &candidates, &settings, arguments.faces.into(), PORTRAIT)?;
-    let names = candidates.iter().map(|candidate| candidate.name.as_str());
-    let curves = page::curves(names.zip(paths.iter().map(PathBuf::as_path)))?;
+    // Of a set the curves of each of its runs.
+    let of_model = |(candidate, path): (&Candidate, &PathBuf)| {
+        let name = candidate.name.clone();
+        let named = move |(target, path)| (format!("{name} {target}").trim_end().to_string(), path);
+        runs_of(path).into_iter().map(named).collect::<Vec<_>>()
+    };
+    let runs: Vec<(String, PathBuf)> = candidates.iter().zip(&paths).flat_map(of_model).collect();
+    let curves = page::curves(runs.iter().map(|(name, path)| (name.as_str(), path.as_path())))?;
     page::write(&evaluation, &faces, &curves, &arguments.out, &FileSystem)?;
     print(write(&evaluation, &[], Format::Terminal).as_bytes())?;
     print_line(&arguments.out.join("index.html").display().to_string())?;

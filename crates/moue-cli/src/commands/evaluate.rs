@@ -5,6 +5,7 @@ use std::path::Path;
 
 use moue::base::error::{Error, Result};
 use moue::base::file::{FileSystem, write_whole};
+use moue::run::set::RunSet;
 use moue_evaluation::scores::{Evaluation, Metric};
 use moue_evaluation::table::{Format, write};
 use serde_json::json;
@@ -25,7 +26,7 @@ pub(crate) fn run(arguments: &Evaluate, quiet: bool) -> anyhow::Result<()> {
     };
     let names = evaluation.models().map(|(row, _)| row.name.clone()).collect::<Vec<_>>();
     for (path, name) in arguments.models.iter().zip(names) {
-        if path.join("run.toml").is_file() {
+        if path.join("run.toml").is_file() || RunSet::is_at(path) {
             keep_scores(path, &name, &evaluation)?;
         }
     }

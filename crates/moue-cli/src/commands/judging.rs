@@ -9,8 +9,8 @@ use moue::base::device::Device;
 use moue::base::error::{Error, Result};
 use moue::data::{Dataset, Split};
 use moue::run::config::{HoldOut, RunConfig};
-use moue::run::folder::read_config;
 use moue::run::model::Model;
+use moue::run::set::config_of;
 use moue::run::train;
 use moue_evaluation::evaluate::{Candidate, Networks, Progress, Settings, evaluate, measure_shard};
 use moue_evaluation::images::Cache;
@@ -97,7 +97,7 @@ fn name_of(path: &Path) -> String {
 
 /// The images and who is held out: those of the first run, unless others are named.
 fn images(paths: &[PathBuf], data: Option<&Path>, quiet: bool) -> Result<(Dataset, Split)> {
-    let configs: Vec<RunConfig> = paths.iter().filter_map(|path| read_config(path).ok()).collect();
+    let configs: Vec<RunConfig> = paths.iter().filter_map(|path| config_of(path).ok()).collect();
     let (dataset, split) = match (data, configs.first()) {
         (Some(data), _) => {
             let dataset = Dataset::open(data)?;

@@ -1,18 +1,20 @@
 //! `moue train`.
 
-use std::path::Path;
-use std::sync::atomic::Ordering;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::Context;
 use moue::base::device::Device;
 use moue::base::error::Error;
+use moue::base::expression::Expression;
 use moue::base::file::{Disk, FileSystem};
 use moue::run::config::RunConfig;
 use moue::run::folder::{RunFolder, next_path};
-use moue::run::train::{Start, Surroundings, open_data, train};
+use moue::run::set::RunSet;
+use moue::run::train::{Start, Surroundings, check_data, open_data, train};
 
 use super::{compute, stop_on_signal};
-use crate::args::Train;
+use crate::args::{Targets, Train};
 use crate::terminal::{TrainingProgress, note, print_line};
 
 pub(crate) fn run(arguments: Train, quiet: bool) -> anyhow::Result<()> {
@@ -21,6 +23,17 @@ pub(crate) fn run(arguments: Train, quiet: bool) -> anyhow::Result<()> {
         return print_line(configure(&arguments)?.to_toml().trim_end()).map_err(Into::into);
     }
     let device = compute(&arguments.compute)?;
+    if let Some(path) = arguments.resume.as_deref().filter(|path| RunSet::is_at(path)) {
+        return train_set(&RunSet::open(path)?, &arguments, &device, &disk, quiet);
+    }
+    if let Some(targets) = &arguments.target {
+        let set = new_set(targets, &arguments, &disk)?;
+        let result = train_set(&set, &arguments, &device, &disk, quiet);
+        if result.is_err() {
+            set.discard();
+        }
+        return result;
+    }
     let (folder, config) = match &arguments.resume {
         Some(path) => resume(path, arguments.data.as_deref())?,
         None => {
@@ -34,7 +47,7 @@ pub(crate) fn run(arguments: Train, quiet: bool) -> anyhow::Result<()> {
             (RunFolder::create(&path, &config, &disk)?, config)
         }
     };
-    let result = run_in(&folder, &config, &arguments, device, &disk, quiet);
+    let result = run_in(&folder, &config, &arguments, &device, &disk, quiet);
     if result.is_err() && arguments.resume.is_none() {
         folder.discard();
     }
@@ -45,29 +58,106 @@ fn run_in(
     folder: &RunFolder,
     config: &RunConfig,
     arguments: &Train,
-    device: Device,
+    device: &Device,
     disk: &dyn Disk,
     quiet: bool,
 ) -> anyhow::Result<()> {
     note(quiet, &format!("run: {}", folder.path().display()));
-    let mut start = Start::of(folder, config, &device)?;
+    let mut start = Start::of(folder, config, device)?;
     if let Some(path) = &arguments.init {
-        start.generator_from(path, &device)?;
+        start.generator_from(path, device)?;
         start.save(folder, config, disk)?;
     }
     let stop = stop_on_signal("this batch, with a checkpoint")?;
-    let mut surroundings = Surroundings {
-        device,
-        workers: arguments.workers.into(),
-        disk,
-        stop: &stop,
-        listener: &mut TrainingProgress::new(quiet),
-    };
-    train(folder, config, start, &mut surroundings)?;
+    let mut listener = TrainingProgress::new(quiet);
+    train(folder, config, start, &mut around(arguments, device, disk, &stop, &mut listener))?;
     if stop.load(Ordering::Relaxed) {
         note(quiet, &format!("go on with: moue train --resume {}", folder.path().display()));
     }
     Ok(())
+}
+
+fn around<'a>(
+    arguments: &Train,
+    device: &Device,
+    disk: &'a dyn Disk,
+    stop: &'a AtomicBool,
+    listener: &'a mut TrainingProgress,
+) -> Surroundings<'a> {
+    Surroundings { device: device.clone(), workers: arguments.workers.into(), disk, stop, listener }
+}
+
+/// The folder of a new set, once there is something to learn from for each target.
+fn new_set(targets: &Targets, arguments: &Train, disk: &dyn Disk) -> anyhow::Result<RunSet> {
+    let mut config = configure(arguments)?;
+    config.data.name = open_data(&config)?.name;
+    let targets = expressions(targets, &config);
+    for &target in &targets {
+        let method = config.method.with_target(target)?;
+        method.check()?;
+        check_data(&RunConfig { method, ..config.clone() })?;
+    }
+    let path = match &arguments.out {
+        Some(path) => path.clone(),
+        None => next_path(Path::new("runs"), &config)?,
+    };
+    Ok(RunSet::create(&path, targets, config, disk)?)
+}
+
+/// The targets that were asked for: all are those that are not what the sources show.
+fn expressions(targets: &Targets, config: &RunConfig) -> Vec<Expression> {
+    let source = config.method.direction().map(|direction| direction.from);
+    match targets {
+        Targets::All => Expression::ALL.into_iter().filter(|&target| Some(target) != source).collect(),
+        Targets::These(targets) => targets.clone(),
+    }
+}
+
+/// Trains a set's runs one after the other, each from where it is.
+fn train_set(
+    set: &RunSet,
+    arguments: &Train,
+    device: &Device,
+    disk: &dyn Disk,
+    quiet: bool,
+) -> anyhow::Result<()> {
+    let count = set.targets().len();
+    let stop = stop_on_signal("this batch, with a checkpoint")?;
+    for (number, &target) in set.targets().iter().enumerate() {
+        let path = set.run_path(target);
+        let is_new = !path.join("run.toml").is_file();
+        note(quiet, &format!("run {} of {count}: {}", number + 1, path.display()));
+        let (folder, config) = if is_new {
+            let mut config = set.run_config(target)?;
+            config.data.path = data(arguments)?.unwrap_or(config.data.path);
+            (RunFolder::create(&path, &config, disk)?, config)
+        } else {
+            resume(&path, arguments.data.as_deref())?
+        };
+        let start = Start::of(&folder, &config, device)?;
+        if start.iteration >= config.training.iterations {
+            note(quiet, "trained already");
+            continue;
+        }
+        let mut listener = TrainingProgress::new(quiet);
+        let result =
+            train(&folder, &config, start, &mut around(arguments, device, disk, &stop, &mut listener));
+        if result.is_err() && is_new {
+            folder.discard();
+        }
+        result?;
+        if stop.load(Ordering::Relaxed) {
+            note(quiet, &format!("go on with: moue train --resume {}", set.path().display()));
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// The data set that was named, wherever the working directory will be.
+fn data(arguments: &Train) -> anyhow::Result<Option<PathBuf>> {
+    let absolute = arguments.data.as_ref().map(std::path::absolute).transpose();
+    absolute.context("the working directory cannot be read")
 }
 
 fn configure(arguments: &Train) -> anyhow::Result<RunConfig> {
@@ -76,9 +166,12 @@ fn configure(arguments: &Train) -> anyhow::Result<RunConfig> {
     if let Some(seed) = arguments.seed {
         config.seed = seed;
     }
-    if let Some(path) = &arguments.data {
-        // A run can be resumed from anywhere.
-        config.data.path = std::path::absolute(path).context("the working directory cannot be read")?;
+    // A run can be resumed from anywhere.
+    config.data.path = data(arguments)?.unwrap_or(config.data.path);
+    if let (true, Some(targets)) = (arguments.dry_run, &arguments.target)
+        && let Some(&first) = expressions(targets, &config).first()
+    {
+        config.method = config.method.with_target(first)?;
     }
     if config.data.path.as_os_str().is_empty() && !arguments.dry_run {
         let hint = "name a folder of labelled faces with --data, such as assets/faces";

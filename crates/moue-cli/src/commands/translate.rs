@@ -15,7 +15,7 @@ use moue::run::outputs::inputs;
 use moue::run::translate::{Job, faces_of, translate};
 
 use super::{compute, default_model, stop_on_signal};
-use crate::args::Translate;
+use crate::args::{Targets, Translate};
 use crate::terminal::{bar, note, print_line, say};
 
 pub(crate) fn run(arguments: Translate, quiet: bool) -> anyhow::Result<()> {
@@ -40,7 +40,10 @@ pub(crate) fn run(arguments: Translate, quiet: bool) -> anyhow::Result<()> {
         inputs: files,
         aligned: arguments.aligned,
         faces: arguments.face,
-        targets: arguments.to.0,
+        targets: match arguments.to {
+            Targets::All => model.translator.targets(),
+            Targets::These(targets) => targets,
+        },
         strength: arguments.strength.unwrap_or(model.card.strength),
         folder,
         format: arguments.format.into(),

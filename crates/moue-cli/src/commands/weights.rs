@@ -1,6 +1,7 @@
 //! `moue export`, `moue import`, `moue info`.
 
 use moue::base::device::Device;
+use moue::base::expression::Expression;
 use moue::base::file::FileSystem;
 use moue::nn::module::{Kind, for_each};
 use moue::run::exchange::Precision;
@@ -20,7 +21,7 @@ pub(crate) fn export(arguments: &Export, quiet: bool) -> anyhow::Result<()> {
 }
 
 pub(crate) fn import(arguments: &Import, quiet: bool) -> anyhow::Result<()> {
-    let mut model = Model::import(&arguments.checkpoint, arguments.image_size, &cpu()?)?;
+    let mut model = Model::import(&arguments.checkpoint, arguments.image_size, arguments.target, &cpu()?)?;
     model.write(&arguments.out, Precision::Full, &FileSystem)?;
     let name = model.card.method.name();
     note(quiet, &format!("{name} at {} px: {}", arguments.image_size, arguments.out.display()));
@@ -51,10 +52,15 @@ pub(crate) fn info(arguments: &Info) -> anyhow::Result<()> {
     let data = if card.data.is_empty() { "unknown data" } else { &card.data };
     let updates: Vec<_> = card.updates.iter().map(|(name, count)| format!("{name} {count}")).collect();
     print_line(&format!("method      {} at {} px", card.method.name(), card.method.image_size()))?;
+    let gives: Vec<_> = model.translator.targets().into_iter().map(Expression::name).collect();
+    if gives.len() < Expression::COUNT || !card.targets.is_empty() {
+        print_line(&format!("gives       {}", gives.join(", ")))?;
+    }
     print_line(&format!("weights     {}", format!("{:?}", card.weights).to_lowercase()))?;
     print_line(&format!("trained on  {data}, {} batches; updates: {}", card.iteration, updates.join(", ")))?;
     print_line(&format!("strength    {}", card.strength))?;
-    print_line(&format!("parameters  {parameters} in the generator"))?;
+    let networks = if card.targets.is_empty() { "generator" } else { "generators" };
+    print_line(&format!("parameters  {parameters} in the {networks}"))?;
     for (name, shape) in tensors {
         let shape: Vec<_> = shape.iter().map(usize::to_string).collect();
         print_line(&format!("  {name:32} {}", shape.join(" x ")))?;

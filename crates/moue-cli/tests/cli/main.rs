@@ -8,6 +8,7 @@ mod judging;
 mod photos;
 mod prepare;
 mod program;
+mod sets;
 mod summary;
 mod train;
 mod translate;

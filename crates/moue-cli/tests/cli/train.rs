@@ -157,6 +157,8 @@ fn a_dry_run_prints_what_config_reads_back() {
         "attgan",
         "attgan-small",
         "attgan-smoke",
+        "pix2pix",
+        "cyclegan-small",
     ] {
         let printed = succeed(&format!("train --preset {preset} --dry-run"));
         let name = printed.lines().next().unwrap().split('"').nth(1).unwrap().to_string();

@@ -99,6 +99,14 @@ impl Loader {
         Ok(loader)
     }
 
+    /// Whether batches can be made of some samples; none is.
+    ///
+    /// # Errors
+    /// As [`Self::new`].
+    pub fn check(samples: Vec<Sample>, config: LoaderConfig) -> Result<()> {
+        Maker::new(samples, config).map(drop)
+    }
+
     /// How many batches an epoch has. Samples left over are dropped: other ones in each epoch.
     pub fn batches_per_epoch(&self) -> u64 {
         self.maker.batches_per_epoch()

@@ -202,12 +202,14 @@ impl Generator {
     /// `[b, 3, s, s]` in -1..1, with label planes for a conditional one -> `[b, 3, s, s]` in -1..1. Shapes are for
     /// C = 64, s = 128.
     pub fn forward(&self, x: Tensor<4>, mode: Mode<'_>) -> Tensor<4> {
-        let (mut statistics, mut dice, each) = match mode {
-            Mode::Training(seen, rng) => (Statistics::Batch(seen), Some(Dice::Lent(rng)), true),
-            Mode::Synthesis if self.config.synthesis == Synthesis::AsTrained => {
-                (Statistics::Image, Some(Dice::Own(Rng::stream(0, "dropout", 0))), false)
-            }
-            Mode::Synthesis => (Statistics::Running, None, false),
+        let mut own = Rng::stream(0, "dropout", 0);
+        // Training draws for each image of the batch, synthesis the same for all.
+        let (mut statistics, mut dropout, each) = match mode {
+            Mode::Training(seen, rng) => (Statistics::Batch(seen), Some(rng), true),
+            Mode::Synthesis => match self.config.synthesis {
+                Synthesis::AsTrained => (Statistics::Image, Some(&mut own), false),
+                Synthesis::RunningStatistics => (Statistics::Running, None, false),
+            },
         };
         let mut x = x; // 3 @ 128
         let mut skipped = Vec::new();
@@ -223,11 +225,11 @@ impl Generator {
             }
             x = normalise(norm, convolution.forward(relu(x)), &mut statistics);
             let drops = (FIRST_WITH_DROPOUT..innermost).contains(&layer) && self.config.dropout > 0.0;
-            if let (true, Some(dice)) = (drops, &mut dice) {
+            if let (true, Some(rng)) = (drops, &mut dropout) {
                 let [batch, channels, height, width] = x.dims();
                 let shape = [if each { batch } else { 1 }, channels, height, width];
                 let device = x.device().without_autodiff();
-                x = x * dropout::mask(shape, self.config.dropout, &device, dice.rng());
+                x = x * dropout::mask(shape, self.config.dropout, &device, rng);
             }
         }
         x.tanh() // 3 @ 128
@@ -238,21 +240,6 @@ impl Generator {
         let downs = self.downs.iter_mut().filter_map(|layer| layer.norm.as_mut());
         let ups = self.ups.iter_mut().rev().filter_map(|layer| layer.norm.as_mut());
         downs.chain(ups).zip(seen).for_each(|(norm, moments)| norm.observe(moments));
-    }
-}
-
-/// Where dropout is drawn from.
-enum Dice<'a> {
-    Lent(&'a mut Rng),
-    Own(Rng),
-}
-
-impl Dice<'_> {
-    fn rng(&mut self) -> &mut Rng {
-        match self {
-            Self::Lent(rng) => rng,
-            Self::Own(rng) => rng,
-        }
     }
 }
 

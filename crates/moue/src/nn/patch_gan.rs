@@ -31,7 +31,7 @@ struct Layer {
 #[derive(Debug, Clone)]
 enum Norm {
     Nothing,
-    Batch(BatchNorm),
+    Batch(Box<BatchNorm>),
     Instance,
 }
 
@@ -67,7 +67,7 @@ impl PatchGan {
             convolution,
             norm: match norm {
                 _ if layer == 0 => Norm::Nothing,
-                PatchNorm::Batch => Norm::Batch(BatchNorm::new(width(layer), device, initial)),
+                PatchNorm::Batch => Norm::Batch(Box::new(BatchNorm::new(width(layer), device, initial))),
                 PatchNorm::Instance => Norm::Instance,
             },
         });
@@ -111,7 +111,7 @@ impl Module for PatchGan {
         for Layer { convolution, norm } in &mut self.layers {
             visitor.module(&format!("model.{index}"), convolution);
             if let Norm::Batch(norm) = norm {
-                visitor.module(&format!("model.{}", index + 1), norm);
+                visitor.module(&format!("model.{}", index + 1), &mut **norm);
             }
             index += if matches!(norm, Norm::Nothing) { 2 } else { 3 };
         }

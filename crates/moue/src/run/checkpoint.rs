@@ -100,6 +100,11 @@ pub fn newest(checkpoints: &Path) -> Result<Option<PathBuf>> {
     Ok(list(checkpoints)?.pop().map(|(_, path)| path))
 }
 
+/// Whether a checkpoint of this state has a part of a player.
+pub fn has_part(state: &State, player: &str, part: &str) -> bool {
+    state.files.contains_key(&file_name(player, part))
+}
+
 /// The weights of a player in a checkpoint, `average` or `weights`, with the checkpoint's state.
 ///
 /// # Errors

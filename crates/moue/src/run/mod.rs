@@ -13,6 +13,7 @@ pub mod outputs;
 mod pictures;
 pub mod prepare;
 mod samples;
+pub mod set;
 pub mod summary;
 pub mod train;
 pub mod translate;

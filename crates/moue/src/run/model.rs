@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::checkpoint;
 use super::exchange::{Precision, Tensors};
 use super::folder::{checkpoints_of, read_config};
+use super::set::{Networks, RunSet};
 use crate::base::error::{Error, Result};
 use crate::base::expression::Expression;
 use crate::base::file::{Disk, write_whole};
@@ -53,7 +54,13 @@ pub struct Card {
     /// How strongly its edits are best applied, 1 unless its makers measured another.
     #[serde(default = "plain_strength")]
     pub strength: f32,
+    /// Of a set the targets of its networks, whose method is the one above but for the target; empty for one network.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub targets: Vec<Expression>,
 }
+
+/// The player that makes what is shown.
+const GENERATOR: &str = "generator";
 
 fn plain_strength() -> f32 {
     1.0
@@ -68,13 +75,16 @@ pub struct Model {
 }
 
 impl Model {
-    /// Opens a run's folder (its newest checkpoint), a checkpoint's folder, or a file that `export` or `import` wrote.
+    /// Opens a run's folder (its newest checkpoint), a set's (its runs' newest checkpoints, as far as they have one), a
+    /// checkpoint's folder, or a file that `export` or `import` wrote.
     /// `weights` chooses in a run or checkpoint; `None` is the method's own default.
     ///
     /// # Errors
     /// [`Error::Read`], [`Error::Weights`].
     pub fn open(path: &Path, weights: Option<Weights>, device: &Device) -> Result<Self> {
-        let (tensors, card) = if fs::metadata(path).map_err(Error::read(path))?.is_dir() {
+        let (tensors, card) = if RunSet::is_at(path) {
+            from_set(&RunSet::open(path)?, weights)?
+        } else if fs::metadata(path).map_err(Error::read(path))?.is_dir() {
             from_folder(path, weights)?
         } else {
             from_bytes(&fs::read(path).map_err(Error::read(path))?, path)?
@@ -125,6 +135,7 @@ impl Model {
             iteration: 0,
             updates: BTreeMap::new(),
             strength: plain_strength(),
+            targets: Vec::new(),
         };
         // Old instance norms saved running statistics that the network never uses.
         Self::build_ignoring(
@@ -144,6 +155,23 @@ impl Model {
             (true, _) => name,
             (false, batches) => format!("{name} ({data}, {batches} batches)"),
         }
+    }
+
+    /// Whether it can give all of some expressions.
+    ///
+    /// # Errors
+    /// [`Error::Config`] naming one that it has no network for.
+    pub fn check_targets(&self, targets: &[Expression]) -> Result<()> {
+        let known = self.translator.targets();
+        let Some(missing) = targets.iter().find(|target| !known.contains(target)) else { return Ok(()) };
+        let names: Vec<_> = known.iter().map(|target| target.name()).collect();
+        let method = self.card.method.name();
+        Err(Error::config(
+            format!("{} has no network for {missing}: it gives {}", self.name(), names.join(", ")),
+            format!(
+                "ask for these alone, or train a network for each: moue train --preset {method} --target all"
+            ),
+        ))
     }
 
     /// Writes a model file.
@@ -168,7 +196,10 @@ impl Model {
         path: &Path,
         device: &Device,
     ) -> Result<Self> {
-        let mut translator = card.method.translator(device)?;
+        let mut translator: Box<dyn Translator> = match card.targets.as_slice() {
+            [] => card.method.translator(device)?,
+            targets => Box::new(Networks::new(&card.method, targets, device)?),
+        };
         tensors.load(&mut *translator, path, ignored)?;
         Ok(Self { card, translator })
     }
@@ -189,6 +220,34 @@ pub fn method_of(path: &Path) -> Result<MethodConfig> {
     Ok(checkpoint::read_state(path)?.method)
 }
 
+/// The networks of those of a set's runs that have a checkpoint, each under its target's name. What is said of it is
+/// the least trained one's.
+fn from_set(set: &RunSet, weights: Option<Weights>) -> Result<(Tensors, Card)> {
+    let mut found: Option<(Tensors, Card)> = None;
+    for &target in set.targets() {
+        let path = set.run_path(target);
+        if !path.exists() || checkpoint::newest(&checkpoints_of(&path))?.is_none() {
+            continue;
+        }
+        let (tensors, card) = from_folder(&path, weights)?;
+        let (all, of_set) = found.get_or_insert_with(|| (Tensors::default(), card.clone()));
+        if card.method != of_set.method.with_target(target)? {
+            let hint = "restore the run.toml and checkpoints that the set was trained with";
+            return Err(Error::weights(path, "its settings are not those of the set's other runs", hint));
+        }
+        let renamed = |(name, values)| (format!("{}.{name}", target.name()), values);
+        all.values.extend(tensors.values.into_iter().map(renamed));
+        of_set.targets.push(target);
+        if card.iteration < of_set.iteration {
+            (of_set.iteration, of_set.updates) = (card.iteration, card.updates);
+        }
+    }
+    found.ok_or_else(|| {
+        let hint = "let one train to its first checkpoint: stopping it with Ctrl-C writes one";
+        Error::weights(set.path(), "no run of the set has a checkpoint yet", hint)
+    })
+}
+
 fn from_folder(path: &Path, weights: Option<Weights>) -> Result<(Tensors, Card)> {
     let run = path.join("run.toml").exists().then(|| read_config(path)).transpose()?;
     let checkpoint = match &run {
@@ -201,12 +260,17 @@ fn from_folder(path: &Path, weights: Option<Weights>) -> Result<(Tensors, Card)>
             )
         })?,
     };
+    let state = checkpoint::read_state(&checkpoint)?;
     let weights = match weights {
         Some(weights) => weights,
-        None if checkpoint::read_state(&checkpoint)?.method.shows_average() => Weights::Average,
+        None if state.method.shows_average() => Weights::Average,
         None => Weights::Raw,
     };
-    let (tensors, state) = checkpoint::read_part(&checkpoint, "generator", weights.part())?;
+    if weights == Weights::Average && !checkpoint::has_part(&state, GENERATOR, weights.part()) {
+        let problem = format!("{} keeps no moving average", state.method.name());
+        return Err(Error::weights(path, problem, "leave out --weights average"));
+    }
+    let (tensors, state) = checkpoint::read_part(&checkpoint, GENERATOR, weights.part())?;
     let card = Card {
         format: 1,
         method: state.method,
@@ -215,6 +279,7 @@ fn from_folder(path: &Path, weights: Option<Weights>) -> Result<(Tensors, Card)>
         iteration: state.iteration,
         updates: state.updates,
         strength: plain_strength(),
+        targets: Vec::new(),
     };
     Ok((tensors, card))
 }

@@ -181,6 +181,16 @@ pub fn open_data(config: &RunConfig) -> Result<Dataset> {
     Ok(dataset)
 }
 
+/// Whether the run's data set has what its method learns from.
+///
+/// # Errors
+/// As [`Dataset::open`]; [`Error::Data`] where there is too little.
+pub fn check_data(config: &RunConfig) -> Result<()> {
+    let dataset = open_data(config)?;
+    let split = split(config, &dataset);
+    Loader::check(dataset.select(&split.train), loader_config(config, 1))
+}
+
 /// Who is trained on and who is held out in this run.
 pub fn split(config: &RunConfig, dataset: &Dataset) -> Split {
     match config.data.hold_out {

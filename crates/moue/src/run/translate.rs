@@ -83,7 +83,8 @@ pub struct Job<'a> {
 /// why there are none.
 ///
 /// # Errors
-/// Before anything is read, [`Error::Config`] when a result would overwrite an input, [`Error::Photo`] for a name whose
+/// Before anything is read, [`Error::Config`] for a target that the model cannot give or when a result would overwrite
+/// an input, [`Error::Photo`] for a name whose
 /// format is unknown, [`Error::Data`] for a foreign table in the results' folder; then [`Error::Write`] and what `done`
 /// returns. What was written before stays.
 pub fn translate(
@@ -93,6 +94,7 @@ pub fn translate(
     device: &Device,
     mut done: impl FnMut(&Path, Result<Vec<PathBuf>>) -> Result<()>,
 ) -> Result<()> {
+    model.check_targets(&job.targets)?;
     let names = result_names(&job.inputs);
     check(job, &names)?;
     let claims = Claims::new(&job.inputs);

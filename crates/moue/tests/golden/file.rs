@@ -77,6 +77,13 @@ impl Golden {
         Tensor::from_data(TensorData::new(values.clone(), shape.clone()), device)
     }
 
+    /// A tensor's values in a row.
+    pub(crate) fn flat(&self, name: &str, device: &Device) -> Tensor<1> {
+        let values = self.get(name).1.clone();
+        let length = values.len();
+        Tensor::from_data(TensorData::new(values, [length]), device)
+    }
+
     /// A loss.
     pub(crate) fn number(&self, name: &str) -> f32 {
         self.get(name).1[0]
