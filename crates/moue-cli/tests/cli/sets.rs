@@ -44,6 +44,12 @@ fn pixels(path: &Path) -> Vec<u8> {
 }
 
 #[test]
+fn a_set_s_summary_is_that_of_its_runs() {
+    let of = |path: &Path| succeed(&format!("summary {}", path.display()));
+    assert_eq!(of(set()), of(&set().join("happy")));
+}
+
+#[test]
 fn a_set_is_a_run_for_each_target_in_one_folder() {
     let mut entries: Vec<String> =
         fs::read_dir(set()).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();

@@ -174,7 +174,7 @@ impl TransposedConvolution {
             }
         };
         let y = match &self.bias {
-            Some(bias) => y + bias.clone().reshape([1, bias.dims()[0], 1, 1]),
+            Some(bias) => y + channels(bias),
             None => y,
         };
         report(|| Report::of(format!("transposed conv {}", self.geometry), &self.weight, &y, products));
@@ -303,7 +303,7 @@ pub fn reflected(x: Tensor<4>, width: usize) -> Tensor<4> {
 }
 
 /// A value for each channel, `[channels]`, as `[1, channels, 1, 1]`.
-fn channels(values: &Tensor<1>) -> Tensor<4> {
+pub(super) fn channels(values: &Tensor<1>) -> Tensor<4> {
     values.clone().reshape([1, values.dims()[0], 1, 1])
 }
 

@@ -3,7 +3,7 @@
 use burn::tensor::{Device, Tensor, TensorData};
 use moue_kernels::{bilinear, matrix_vector, vector_matrix};
 
-use super::layers::Convolution;
+use super::layers::{Convolution, channels};
 use crate::base::rng::Rng;
 
 /// Power iterations at construction, as torch.nn.utils.parametrizations does. With a cold u and generator updates
@@ -51,7 +51,7 @@ impl SpectralNorm {
         let scale = self.sigma(&convolution.weight).recip().reshape([1, 1, 1, 1]);
         let y = convolution.forward_unbiased(x) * scale;
         match &convolution.bias {
-            Some(bias) => y + bias.clone().reshape([1, bias.dims()[0], 1, 1]),
+            Some(bias) => y + channels(bias),
             None => y,
         }
     }

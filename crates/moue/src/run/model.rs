@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::checkpoint;
 use super::exchange::{Precision, Tensors};
 use super::folder::{checkpoints_of, read_config};
-use super::set::{Networks, RunSet};
+use super::set::{Networks, RunSet, config_of};
 use crate::base::error::{Error, Result};
 use crate::base::expression::Expression;
 use crate::base::file::{Disk, write_whole};
@@ -205,7 +205,7 @@ impl Model {
     }
 }
 
-/// The method of a run's folder, with a checkpoint or without, of a checkpoint's or of a model file, and its settings.
+/// The method of a run's or a set's folder, with a checkpoint or without, of a checkpoint's or of a model file, and its settings.
 ///
 /// # Errors
 /// As [`Model::open`].
@@ -214,8 +214,8 @@ pub fn method_of(path: &Path) -> Result<MethodConfig> {
         let (_, card) = from_bytes(&fs::read(path).map_err(Error::read(path))?, path)?;
         return Ok(card.method);
     }
-    if path.join("run.toml").exists() {
-        return Ok(read_config(path)?.method);
+    if path.join("run.toml").exists() || RunSet::is_at(path) {
+        return Ok(config_of(path)?.method);
     }
     Ok(checkpoint::read_state(path)?.method)
 }
