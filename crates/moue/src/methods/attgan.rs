@@ -492,8 +492,4 @@ impl Game for Attgan {
         let fake = self.generator.network.forward(face, &[Expression::Neutral], norms);
         self.discriminator.network.forward(fake);
     }
-
-    fn diagnostics(&self) -> Losses {
-        Vec::new()
-    }
 }

@@ -422,8 +422,4 @@ impl Game for Cyclegan {
         judge(of_target, target.clone());
         judge(of_source, generators.back().forward(target));
     }
-
-    fn diagnostics(&self) -> Losses {
-        Vec::new()
-    }
 }

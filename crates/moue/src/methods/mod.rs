@@ -51,8 +51,10 @@ pub trait Game: Send {
     fn translator(&self, averaged: bool) -> Box<dyn Translator>;
     /// Sends a face `[1, 3, size, size]` once through every player, for what its layers report ([`crate::nn::tape`]).
     fn show(&self, face: Tensor<4>);
-    /// Numbers that say how training goes, beside the losses: gammas of attention, the largest sigma.
-    fn diagnostics(&self) -> Losses;
+    /// Numbers that say how training goes, beside the losses: gammas of attention, the largest sigma. Most have none.
+    fn diagnostics(&self) -> Losses {
+        Losses::new()
+    }
 }
 
 /// Learning rates of one step.

@@ -457,8 +457,4 @@ impl Game for Pix2pix {
         let seen = Tensor::cat(vec![condition(), fake], 1);
         self.discriminator.network.forward(seen, &mut Statistics::Running);
     }
-
-    fn diagnostics(&self) -> Losses {
-        Vec::new()
-    }
 }

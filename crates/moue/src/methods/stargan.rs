@@ -355,8 +355,4 @@ impl Game for Stargan {
     fn show(&self, face: Tensor<4>) {
         self.discriminator.network.forward(self.generator.network.forward(face, &[Expression::Neutral]));
     }
-
-    fn diagnostics(&self) -> Losses {
-        Vec::new()
-    }
 }
