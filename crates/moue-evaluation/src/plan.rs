@@ -3,7 +3,9 @@
 use std::path::Path;
 
 use moue::base::error::{Error, Result};
+use moue::base::expression::Expression;
 use moue::run::config::RunConfig;
+use moue::run::set;
 use serde::{Deserialize, Serialize};
 
 /// Plans that come with the program: their name and text.
@@ -22,7 +24,8 @@ pub struct Plan {
     /// Settings for all runs, as `--set` takes them.
     #[serde(default)]
     pub settings: Vec<String>,
-    /// Minutes that each run trains, where not its number of batches is to decide.
+    /// Minutes that each run trains at most, where not its number of batches alone is to decide. A set's networks share
+    /// them.
     #[serde(default)]
     pub minutes: Option<f64>,
     /// Runs.
@@ -45,6 +48,38 @@ pub struct PlannedRun {
     /// Its settings, laid over the plan's.
     #[serde(default)]
     pub settings: Vec<String>,
+    /// Of a method whose network knows one way: the expressions that it is trained for, a network each.
+    #[serde(default)]
+    pub target: Option<Targets>,
+}
+
+/// What a planned set gives, as its file says it: `"all"`, or a list of expressions.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged, expecting = "target is \"all\" or a list of expressions")]
+pub enum Targets {
+    /// All that the method has a network for.
+    All(All),
+    /// These.
+    These(Vec<Expression>),
+}
+
+/// The word `all`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum All {
+    /// The word itself.
+    All,
+}
+
+/// A run or a set that a plan asks for.
+#[derive(Debug, Clone)]
+pub struct Planned {
+    /// Name of its folder.
+    pub name: String,
+    /// The settings: a set's but for the target.
+    pub config: RunConfig,
+    /// Of a set, what it gives.
+    pub targets: Option<Vec<Expression>>,
 }
 
 /// Choices of which each combination takes one.
@@ -82,7 +117,7 @@ impl Plan {
         toml::from_str(text).map_err(|error| {
             Error::config(
                 format!("{name} is no plan: {error}"),
-                "a plan has [[run]] tables with name, preset and settings, or [[axis]] tables with choices",
+                "a plan has [[run]] tables with name, preset, settings and target, or [[axis]] tables with choices",
             )
         })
     }
@@ -110,7 +145,7 @@ impl Plan {
 
     /// One choice of each axis, in all ways; the last axis changes fastest.
     fn combinations(&self) -> Vec<PlannedRun> {
-        let nothing = PlannedRun { name: String::new(), preset: None, settings: Vec::new() };
+        let nothing = PlannedRun { name: String::new(), preset: None, settings: Vec::new(), target: None };
         self.axis.iter().fold(vec![nothing], |runs, axis| {
             let with = |run: &PlannedRun| -> Vec<PlannedRun> {
                 let join = |choice: &PlannedRun| PlannedRun {
@@ -121,6 +156,7 @@ impl Plan {
                         .to_string(),
                     preset: choice.preset.clone().or_else(|| run.preset.clone()),
                     settings: [run.settings.as_slice(), &choice.settings].concat(),
+                    target: choice.target.clone().or_else(|| run.target.clone()),
                 };
                 axis.choices.iter().map(join).collect()
             };
@@ -128,19 +164,32 @@ impl Plan {
         })
     }
 
-    /// Each run's name and configuration.
+    /// What is to be trained.
     ///
     /// # Errors
-    /// As [`Self::runs`]; [`Error::Config`] naming the run whose settings cannot be.
-    pub fn configs(&self) -> Result<Vec<(String, RunConfig)>> {
-        let config = |run: PlannedRun| {
-            let config = RunConfig::layered(run.preset.as_deref(), None, &run.settings).map_err(|error| {
+    /// As [`Self::runs`]; [`Error::Config`] naming the run whose settings or targets cannot be.
+    pub fn configs(&self) -> Result<Vec<Planned>> {
+        let planned = |run: PlannedRun| {
+            run.planned().map_err(|error| {
                 let hint = error.hint().unwrap_or("change the plan's file").to_string();
                 Error::config(format!("the plan's run {}: {error}", run.name), hint)
-            })?;
-            Ok((run.name, config))
+            })
         };
-        self.runs()?.into_iter().map(config).collect()
+        self.runs()?.into_iter().map(planned).collect()
+    }
+}
+
+impl PlannedRun {
+    fn planned(&self) -> Result<Planned> {
+        let config = RunConfig::layered(self.preset.as_deref(), None, &self.settings)?;
+        let targets = self.target.as_ref().map(|targets| match targets {
+            Targets::All(All::All) => set::all_targets(&config),
+            Targets::These(targets) => targets.clone(),
+        });
+        for &target in targets.iter().flatten() {
+            config.method.with_target(target)?.check()?;
+        }
+        Ok(Planned { name: self.name.clone(), config, targets })
     }
 }
 
@@ -161,14 +210,35 @@ mod tests {
         let runs = |name: &str| Plan::open(Path::new(name)).unwrap().configs().unwrap();
         let ablation = runs("ablation");
         assert_eq!(ablation.len(), 18);
-        assert_eq!(ablation[0].0, "attention-0-spectral-norm-5g-1d");
+        assert_eq!(ablation[0].name, "attention-0-spectral-norm-5g-1d");
         let different: std::collections::BTreeSet<String> =
-            ablation.iter().map(|(_, config)| config.to_toml()).collect();
+            ablation.iter().map(|run| run.config.to_toml()).collect();
         assert_eq!(different.len(), 18);
-        for (_, config) in &ablation {
-            config.method.check().unwrap();
+        for run in &ablation {
+            run.config.method.check().unwrap();
         }
-        assert!(runs("methods").iter().any(|(name, _)| name == "sasn"));
+        // Every method, and of those that know one way a network for each way.
+        let methods = runs("methods");
+        let names: Vec<&str> = methods.iter().map(|run| run.config.method.name()).collect();
+        assert_eq!(names, ["stargan", "sasn", "attgan", "pix2pix", "cyclegan", "moue"]);
+        for run in &methods {
+            let ways = run.targets.as_ref().map(Vec::len);
+            assert_eq!(ways, run.config.method.direction().map(|_| 7), "{}", run.name);
+        }
+    }
+
+    #[test]
+    fn a_set_s_targets_are_all_or_some() {
+        let targets = |target: &str| {
+            let text = format!("[[run]]\nname = \"a\"\npreset = \"pix2pix-smoke\"\ntarget = {target}\n");
+            Plan::parse(&text, "plan")?.configs().map(|runs| runs[0].targets.clone().unwrap())
+        };
+        assert_eq!(targets("[\"sad\", \"happy\"]").unwrap(), [Expression::Sad, Expression::Happy]);
+        assert!(!targets("\"all\"").unwrap().contains(&Expression::Neutral));
+        let neutral = targets("[\"neutral\"]").unwrap_err().to_string();
+        assert!(neutral.contains("run a") && neutral.contains("neutral"), "{neutral}");
+        let some = targets("\"some\"").unwrap_err().to_string();
+        assert!(some.contains("plan is no plan") && some.contains("\"all\" or a list"), "{some}");
     }
 
     #[test]
@@ -176,8 +246,10 @@ mod tests {
         let text = "preset = \"sasn-smoke\"\nsettings = [\"training.batch_size=2\", \"seed=3\"]\n\
                     [[run]]\nname = \"a\"\n[[run]]\nname = \"b\"\npreset = \"stargan-smoke\"\nsettings = [\"seed=4\"]\n";
         let configs = Plan::parse(text, "plan").unwrap().configs().unwrap();
-        let seen: Vec<_> =
-            configs.iter().map(|(_, c)| (c.method.name(), c.training.batch_size, c.seed)).collect();
+        let seen: Vec<_> = configs
+            .iter()
+            .map(|Planned { config, .. }| (config.method.name(), config.training.batch_size, config.seed))
+            .collect();
         assert_eq!(seen, [("sasn", 2, 3), ("stargan", 2, 4)]);
     }
 

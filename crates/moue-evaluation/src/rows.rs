@@ -129,8 +129,13 @@ impl<'a> Rows<'a> {
         Ok(material)
     }
 
+    /// How many results are asked for.
+    pub(crate) fn cases(&self) -> usize {
+        self.task.cases.len()
+    }
+
     /// Results of some cases.
-    fn results(&self, painter: &Painter<'_>, cases: &[usize]) -> Result<Vec<RgbImage>> {
+    pub(crate) fn results(&self, painter: &Painter<'_>, cases: &[usize]) -> Result<Vec<RgbImage>> {
         let cases: Vec<_> = cases.iter().map(|&case| self.task.cases[case]).collect();
         let sources = self.faces(&cases.iter().map(|case| case.source).collect::<Vec<_>>())?;
         let targets: Vec<Expression> = cases.iter().map(|case| case.target).collect();

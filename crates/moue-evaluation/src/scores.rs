@@ -171,8 +171,8 @@ pub struct Facts {
     pub strength: f32,
     /// Trainable parameters of the generator.
     pub parameters: usize,
-    /// Results a second, in batches, on the device of the evaluation; `None` where all came from the cache.
-    pub images_per_second: Option<f64>,
+    /// Results a second, in batches, on the device of the evaluation.
+    pub images_per_second: f64,
     /// SHA-256 of its weights, hexadecimal.
     pub weights: String,
 }

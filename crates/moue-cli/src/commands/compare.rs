@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use anyhow::bail;
 use moue::base::error::Error;
 use moue::base::file::FileSystem;
-use moue::run::set::runs_of;
+use moue::run::set::{RunSet, runs_of};
 use moue_evaluation::evaluate::{Candidate, portraits};
 use moue_evaluation::page;
 use moue_evaluation::plan::Plan;
@@ -40,7 +40,7 @@ pub(crate) fn run(arguments: &Compare, quiet: bool) -> anyhow::Result<()> {
             note(quiet, "go on with the same command");
             return Ok(());
         }
-        let is_there = |path: &PathBuf| path.join("run.toml").is_file();
+        let is_there = |path: &PathBuf| path.join("run.toml").is_file() || RunSet::is_at(path);
         let missing = trained.iter().filter(|path| !is_there(path)).count();
         if missing > 0 {
             note(

@@ -8,10 +8,12 @@ use std::time::Instant;
 use anyhow::Context;
 use moue::base::device::Device;
 use moue::base::error::Result;
+use moue::base::expression::Expression;
 use moue::base::file::FileSystem;
 use moue::run::config::RunConfig;
 use moue::run::events::{Event, Listener};
 use moue::run::folder::RunFolder;
+use moue::run::set::RunSet;
 use moue::run::train::{Start, Surroundings, open_data, train};
 use moue_evaluation::evaluate::Shard;
 use moue_evaluation::plan::Plan;
@@ -30,17 +32,21 @@ pub(super) struct Training<'a> {
 }
 
 impl Training<'_> {
-    /// Trains the runs that are not trained yet. Answers with all runs' folders; fewer when it was stopped.
+    /// Trains the runs that are not trained yet. Answers with all runs' and sets' folders; fewer when it was stopped.
     pub(super) fn follow(&self, plan: &Plan) -> anyhow::Result<Vec<PathBuf>> {
-        let configs = plan.configs()?;
-        let count = configs.len();
+        let planned = plan.configs()?;
+        let count = planned.len();
+        let seconds = plan.minutes.map(|minutes| 60.0 * minutes);
         let mut paths = Vec::new();
-        for (number, (name, config)) in configs.into_iter().enumerate() {
-            let path = self.folder.join(&name);
+        for (number, run) in planned.into_iter().enumerate() {
+            let path = self.folder.join(&run.name);
             if self.shard.is_none_or(|shard| shard.holds(number)) {
                 note(self.quiet, &format!("run {} of {count}: {}", number + 1, path.display()));
-                self.one(&path, config, plan.minutes.map(|minutes| 60.0 * minutes))
-                    .with_context(|| format!("the plan's run {name}"))?;
+                let trained = match &run.targets {
+                    None => self.one(&path, run.config, seconds),
+                    Some(targets) => self.set(&path, targets, run.config, seconds),
+                };
+                trained.with_context(|| format!("the plan's run {}", run.name))?;
                 if self.stop.load(Ordering::Relaxed) {
                     break;
                 }
@@ -48,6 +54,33 @@ impl Training<'_> {
             paths.push(path);
         }
         Ok(paths)
+    }
+
+    /// Trains a set's networks one after the other, each for its share of the time.
+    fn set(
+        &self,
+        path: &Path,
+        targets: &[Expression],
+        config: RunConfig,
+        seconds: Option<f64>,
+    ) -> anyhow::Result<()> {
+        let set = if RunSet::is_at(path) {
+            RunSet::open(path)?
+        } else {
+            let config = self.on_the_data(config)?;
+            RunSet::check_data(targets, &config)?;
+            RunSet::create(path, targets.to_vec(), config, &FileSystem)?
+        };
+        let count = set.targets().len();
+        for (number, &target) in set.targets().iter().enumerate() {
+            note(self.quiet, &format!("network {} of {count}: {target}", number + 1));
+            let share = seconds.map(|seconds| seconds / count as f64);
+            self.one(&set.run_path(target), set.run_config(target)?, share)?;
+            if self.stop.load(Ordering::Relaxed) {
+                break;
+            }
+        }
+        Ok(())
     }
 
     /// Trains a run to its end, or for so many seconds in all.

@@ -10,8 +10,8 @@ use moue::base::expression::Expression;
 use moue::base::file::{Disk, FileSystem};
 use moue::run::config::RunConfig;
 use moue::run::folder::{RunFolder, next_path};
-use moue::run::set::RunSet;
-use moue::run::train::{Start, Surroundings, check_data, open_data, train};
+use moue::run::set::{RunSet, all_targets};
+use moue::run::train::{Start, Surroundings, open_data, train};
 
 use super::{compute, stop_on_signal};
 use crate::args::{Targets, Train};
@@ -92,11 +92,7 @@ fn new_set(targets: &Targets, arguments: &Train, disk: &dyn Disk) -> anyhow::Res
     let mut config = configure(arguments)?;
     config.data.name = open_data(&config)?.name;
     let targets = expressions(targets, &config);
-    for &target in &targets {
-        let method = config.method.with_target(target)?;
-        method.check()?;
-        check_data(&RunConfig { method, ..config.clone() })?;
-    }
+    RunSet::check_data(&targets, &config)?;
     let path = match &arguments.out {
         Some(path) => path.clone(),
         None => next_path(Path::new("runs"), &config)?,
@@ -104,11 +100,10 @@ fn new_set(targets: &Targets, arguments: &Train, disk: &dyn Disk) -> anyhow::Res
     Ok(RunSet::create(&path, targets, config, disk)?)
 }
 
-/// The targets that were asked for: all are those that are not what the sources show.
+/// The targets that were asked for.
 fn expressions(targets: &Targets, config: &RunConfig) -> Vec<Expression> {
-    let source = config.method.direction().map(|direction| direction.from);
     match targets {
-        Targets::All => Expression::ALL.into_iter().filter(|&target| Some(target) != source).collect(),
+        Targets::All => all_targets(config),
         Targets::These(targets) => targets.clone(),
     }
 }

@@ -77,12 +77,15 @@ fn an_evaluation_is_a_table_with_its_references_and_protocol() {
 fn a_plan_is_trained_and_compared_on_one_page() {
     let folder = temporary();
     let plan = folder.path().join("plan.toml");
-    let settings: Vec<String> =
-        TINY.split(" --set ").skip(1).map(|setting| format!("{:?}", setting.trim())).collect();
+    let settings = TINY.split(" --set ").skip(1).map(|setting| format!("{:?}", setting.trim()));
+    let (network, common): (Vec<String>, Vec<String>) =
+        settings.partition(|setting| setting.contains("method."));
+    let (network, common) = (network.join(", "), common.join(", "));
     let text = format!(
-        "settings = [{}, \"training.iterations=3\"]\n[[run]]\nname = \"attention\"\npreset = \"smoke\"\n\
-         [[run]]\nname = \"plain\"\npreset = \"stargan-smoke\"\n",
-        settings.join(", ")
+        "settings = [{common}, \"training.iterations=3\"]\n\
+         [[run]]\nname = \"attention\"\npreset = \"smoke\"\nsettings = [{network}]\n\
+         [[run]]\nname = \"plain\"\npreset = \"stargan-smoke\"\nsettings = [{network}]\n\
+         [[run]]\nname = \"pairs\"\npreset = \"pix2pix-smoke\"\nsettings = [\"method.channels=4\"]\ntarget = \"all\"\n"
     );
     fs::write(&plan, text).unwrap();
     let [runs, out] = ["runs", "page"].map(|name| folder.path().join(name));
@@ -94,17 +97,17 @@ fn a_plan_is_trained_and_compared_on_one_page() {
         out.display()
     );
     let (table, said) = measure(&arguments, folder.path());
-    assert!(said.contains("run 1 of 2") && said.contains("run 2 of 2"), "{said}");
-    assert!(table.contains("attention") && table.contains("plain"), "{table}");
+    assert!(said.contains("run 1 of 3") && said.contains("network 7 of 7: surprised"), "{said}");
+    assert!(["attention", "plain", "pairs"].iter().all(|name| table.contains(name)), "{table}");
     assert!(table.ends_with("index.html\n"));
     let page = fs::read_to_string(out.join("index.html")).unwrap();
-    assert!(page.contains("attention, plain on faces") && page.contains("generator reconstruction"));
+    assert!(page.contains("attention, plain, pairs on faces") && page.contains("generator reconstruction"));
     let figure = fs::read(out.join("figure-3.png")).unwrap();
     let first: Value = serde_json::from_slice(&fs::read(out.join("evaluation.json")).unwrap()).unwrap();
-    assert_eq!(first["rows"].as_array().unwrap().len(), 4);
+    assert_eq!(first["rows"].as_array().unwrap().len(), 5);
     let (_, said) = measure(&arguments, folder.path());
-    assert_eq!(said.matches("trained already").count(), 2, "{said}");
-    // But for how fast results were made, which an answer from the cache does not say, it is the same.
+    assert_eq!(said.matches("trained already").count(), 9, "{said}");
+    // But for how fast results are made it is the same.
     let again: Value = serde_json::from_slice(&fs::read(out.join("evaluation.json")).unwrap()).unwrap();
     assert_eq!(again["rows"][2]["overall"], first["rows"][2]["overall"]);
     assert!(fs::read(out.join("figure-3.png")).unwrap() == figure);

@@ -286,7 +286,7 @@ fn costs(evaluation: &Evaluation, curves: &[Curves]) -> Markup {
                     td { (if facts.averaged { "average" } else { "raw" }) } td { (facts.strength) }
                     td { (number(run.map(|run| run.seconds / 3600.0), 2)) }
                     td { (number(run.and_then(|run| run.images_per_second), 1)) }
-                    td { (number(facts.images_per_second, 1)) }
+                    td { (number(Some(facts.images_per_second), 1)) }
                 }
             } }
         } }

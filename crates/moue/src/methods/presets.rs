@@ -15,6 +15,9 @@ pub struct Preset {
 }
 
 /// All presets: each method's as published, `-small` for two CPU cores, `-smoke` for a trial of the whole way.
+///
+/// Published epochs are counted on the data of the publication where it has one set of faces (AttGAN: CelebA), and on RaFD,
+/// the paper's data, where it has many sets of many sizes (pix2pix, CycleGAN). What says batches stays batches (StarGAN).
 pub const PRESETS: [Preset; 18] = [
     Preset {
         name: "attgan",

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::config::RunConfig;
 use super::folder::read_config;
+use super::train::check_data;
 use crate::base::error::{Error, Result};
 use crate::base::expression::Expression;
 use crate::base::file::{Disk, create_folder, write_whole};
@@ -111,6 +112,18 @@ impl RunSet {
         Ok(RunConfig { method, ..self.config.run.clone() })
     }
 
+    /// Looks whether there is something to learn from for each of the targets, before a set of them is made.
+    ///
+    /// # Errors
+    /// [`Error::Config`] for a target that the method has no network for, and as [`check_data`].
+    pub fn check_data(targets: &[Expression], run: &RunConfig) -> Result<()> {
+        targets.iter().try_for_each(|&target| {
+            let method = run.method.with_target(target)?;
+            method.check()?;
+            check_data(&RunConfig { method, ..run.clone() })
+        })
+    }
+
     /// Removes a set of which no run ever began.
     pub fn discard(self) {
         // What cannot be removed stays: the error that led here is the one to report.
@@ -119,6 +132,12 @@ impl RunSet {
             let _ = fs::remove_dir(self.path); // an empty one only
         }
     }
+}
+
+/// All that a method has networks for: every expression but what the sources show.
+pub fn all_targets(run: &RunConfig) -> Vec<Expression> {
+    let source = run.method.direction().map(|direction| direction.from);
+    Expression::ALL.into_iter().filter(|&target| Some(target) != source).collect()
 }
 
 /// The configuration of the run in `path`, or that of a set's runs.
