@@ -8,6 +8,7 @@ use crate::columns::Shapes;
 use crate::convolution::Step;
 use crate::flex::{tensor, values};
 use crate::lowering::{self, add_bias, gather, scatter, turned, weights};
+use crate::winograd;
 
 /// What a convolution of `x` by `weight` looks like.
 fn shapes(x: &FlexTensor, weight: &FlexTensor, step: Step) -> Shapes {
@@ -43,7 +44,7 @@ fn turn(shapes: &Shapes) -> Option<Shapes> {
     let [height, width] = shapes.kernel;
     let [vertical, horizontal] = shapes.padding;
     let turns = shapes.stride == 1 && height * width > 1 && vertical < height && horizontal < width;
-    (turns && 2 * shapes.outer <= shapes.inner).then(|| Shapes {
+    (turns && 2 * shapes.outer <= shapes.inner && winograd::plan(shapes).is_none()).then(|| Shapes {
         inner: shapes.outer,
         outer: shapes.inner,
         image: shapes.map,

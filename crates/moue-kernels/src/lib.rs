@@ -29,6 +29,8 @@ mod matrix;
 #[cfg(test)]
 mod portable_tests;
 mod products;
+mod vectors;
+mod winograd;
 
 pub use adam::{AdamStep, adam};
 pub use attention::{TILE_BYTES, attention};

@@ -7,6 +7,7 @@ use rayon::prelude::*;
 
 use crate::columns::{Group, Shapes};
 use crate::matrix::{Matrix, Output, Scratch, multiply, written};
+use crate::winograd;
 
 /// The most that a column matrix takes, in numbers (8 MiB).
 const COLUMNS: usize = 2 << 20;
@@ -19,6 +20,13 @@ const POINTWISE_POSITIONS: usize = 256;
 
 /// The convolution of `image` by `weight` `[outer, patch]`: `[samples, outer, rows, columns]`.
 pub(crate) fn gather(shapes: &Shapes, image: &[f32], weight: &[f32]) -> Vec<f32> {
+    if let Some(plan) = winograd::plan(shapes) {
+        return plan.gather(image, weight);
+    }
+    gather_columns(shapes, image, weight)
+}
+
+pub(crate) fn gather_columns(shapes: &Shapes, image: &[f32], weight: &[f32]) -> Vec<f32> {
     let (outer, patch, positions) = (shapes.outer, shapes.patch(), shapes.positions());
     let weight = Matrix::rows(weight, [outer, patch]);
     let fill = |map: &mut [MaybeUninit<f32>]| {
@@ -43,6 +51,13 @@ pub(crate) fn gather(shapes: &Shapes, image: &[f32], weight: &[f32]) -> Vec<f32>
 
 /// The transpose of [`gather`]: from maps `[samples, outer, rows, columns]` to images.
 pub(crate) fn scatter(shapes: &Shapes, map: &[f32], weight: &[f32]) -> Vec<f32> {
+    if let Some(plan) = winograd::plan(shapes) {
+        return plan.scatter(map, weight);
+    }
+    scatter_columns(shapes, map, weight)
+}
+
+pub(crate) fn scatter_columns(shapes: &Shapes, map: &[f32], weight: &[f32]) -> Vec<f32> {
     let (outer, patch) = (shapes.outer, shapes.patch());
     let weight = Matrix::rows(weight, [outer, patch]).transposed();
     if shapes.is_pointwise() && shapes.positions() >= POINTWISE_POSITIONS {
@@ -85,6 +100,13 @@ fn scatter_pointwise(shapes: &Shapes, map: &[f32], weight: Matrix<'_>) -> Vec<f3
 /// there, transposing the columns or the result, this takes the one that moves fewer numbers.
 pub(crate) fn weights(shapes: &Shapes, map: &[f32], image: &[f32]) -> Vec<f32> {
     assert!(shapes.samples > 0 && shapes.positions() > 0, "a convolution has outputs");
+    if let Some(plan) = winograd::plan(shapes) {
+        return plan.weights(map, image);
+    }
+    weights_columns(shapes, map, image)
+}
+
+pub(crate) fn weights_columns(shapes: &Shapes, map: &[f32], image: &[f32]) -> Vec<f32> {
     if shapes.samples * shapes.positions() <= shapes.outer {
         weights_of_few(shapes, map, image)
     } else {

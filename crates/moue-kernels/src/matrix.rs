@@ -133,6 +133,38 @@ pub(crate) unsafe fn written(length: usize, fill: impl FnOnce(&mut [MaybeUninit<
     numbers
 }
 
+/// Numbers that several tasks write parts of.
+pub(crate) struct Shared<'a> {
+    pointer: *mut f32,
+    length: usize,
+    lifetime: PhantomData<&'a mut [f32]>,
+}
+
+// SAFETY: the numbers are borrowed mutably for as long as this lives, and every access goes through `slice`, whose
+// callers see to it that no two tasks have the same numbers.
+unsafe impl Sync for Shared<'_> {}
+
+impl<'a> Shared<'a> {
+    pub(crate) fn new(numbers: &'a mut [f32]) -> Self {
+        Self { pointer: numbers.as_mut_ptr(), length: numbers.len(), lifetime: PhantomData }
+    }
+
+    /// `length` numbers from `start` on.
+    ///
+    /// # Panics
+    /// When they are not all there.
+    ///
+    /// # Safety
+    /// As long as the result lives, nobody else has any of these numbers.
+    #[inline(always)]
+    #[expect(clippy::mut_from_ref, reason = "that is what it is for")]
+    pub(crate) unsafe fn slice(&self, start: usize, length: usize) -> &'a mut [f32] {
+        assert!(start <= self.length && length <= self.length - start, "the numbers are there");
+        // SAFETY: they lie within the borrowed numbers, and the caller promises that they are used here alone.
+        unsafe { std::slice::from_raw_parts_mut(self.pointer.add(start), length) }
+    }
+}
+
 /// Buffers that wait to be used again: fresh pages would be faulted in and zeroed at every call.
 static POOL: Mutex<Vec<Vec<f32>>> = Mutex::new(Vec::new());
 /// At most so many buffers wait,

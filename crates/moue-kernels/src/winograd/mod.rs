@@ -1,0 +1,243 @@
+//! Convolutions by Winograd's minimal filtering: tiles of 4x4 outputs with far fewer products than outputs times taps.
+//!
+//! Image, map and weight are transformed tile by tile ([`form`]); in between there is a product of matrices at each of
+//! the places of a transformed tile ("frequencies"), over channels or, for the gradient of the weight, over tiles.
+//! Convolutions of 3x3 at stride 1 are taken as they are. One of 4x4 at stride 2 is the sum of four of 2x2 at
+//! stride 1, each of which sees every second pixel of every second line: a channel is taken as four.
+//!
+//! An output depends on its own tile alone, and sums over tiles are added in the order of the tiles, so results do not
+//! depend on the number of threads.
+
+mod form;
+mod lines;
+mod panels;
+mod strips;
+mod sums;
+mod taps;
+#[cfg(test)]
+mod tests;
+mod tiles;
+
+use std::marker::PhantomData;
+
+use rayon::prelude::*;
+
+use crate::columns::Shapes;
+use crate::lowering::turned;
+use crate::matrix::Shared;
+use crate::vectors::{LANES, vectorised};
+use form::{Form, ThreeTaps, TwoTaps};
+use panels::Panels;
+use strips::{Look, Strips};
+use sums::{Channels, ImageChannels, MapChannels, Products};
+use taps::{Taps, TapsBack};
+use tiles::{Gather, Scatter, Tiles};
+
+/// Outputs along a side of a tile.
+const TILE: usize = 4;
+
+/// Numbers that a task holds in transformed tiles, about (1 MiB).
+const TASK: usize = 1 << 18;
+
+/// A convolution as one of taps at stride 1.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Plan {
+    shapes: Shapes,
+    /// Rows and columns of tiles that cover the map of a sample.
+    tiles: [usize; 2],
+    /// Taps along a side.
+    taps: usize,
+}
+
+/// Whether and how a convolution is one of these.
+pub(crate) fn plan(shapes: &Shapes) -> Option<Plan> {
+    let taps = match (shapes.kernel, shapes.stride) {
+        ([3, 3], 1) => 3,
+        ([4, 4], 2) => 2,
+        _ => return None,
+    };
+    let tiles = shapes.map.map(|side| side.div_ceil(TILE));
+    let covered = tiles[0] * tiles[1] * TILE * TILE;
+    // A sample's tiles stand for at most a half more outputs than there are. With few tiles, transforming the weight
+    // takes longer than multiplying by it.
+    let least = if taps == 3 { LANES } else { 4 * LANES };
+    let worthwhile = 2 * covered <= 3 * shapes.positions() && shapes.samples * tiles[0] * tiles[1] >= least;
+    worthwhile.then_some(Plan { shapes: *shapes, tiles, taps })
+}
+
+impl Plan {
+    /// [`crate::lowering::gather`].
+    pub(crate) fn gather(&self, image: &[f32], weight: &[f32]) -> Vec<f32> {
+        match self.taps {
+            3 => gather::<ThreeTaps, 6, 3>(self, image, weight),
+            _ => gather::<TwoTaps, 5, 2>(self, image, weight),
+        }
+    }
+
+    /// [`crate::lowering::scatter`].
+    pub(crate) fn scatter(&self, map: &[f32], weight: &[f32]) -> Vec<f32> {
+        let shapes = &self.shapes;
+        let [vertical, horizontal] = shapes.padding;
+        if self.taps == 2 || vertical > 2 || horizontal > 2 {
+            return match self.taps {
+                3 => scatter::<ThreeTaps, 6, 3>(self, map, weight),
+                _ => scatter::<TwoTaps, 5, 2>(self, map, weight),
+            };
+        }
+        // The convolution of the map by the kernel turned, which writes each pixel once.
+        let turn = Shapes {
+            inner: shapes.outer,
+            outer: shapes.inner,
+            image: shapes.map,
+            map: shapes.image,
+            padding: [2 - vertical, 2 - horizontal],
+            ..*shapes
+        };
+        let tiles = turn.map.map(|side| side.div_ceil(TILE));
+        let weight = turned(weight, [shapes.outer, shapes.inner], 9);
+        gather::<ThreeTaps, 6, 3>(&Plan { shapes: turn, tiles, taps: 3 }, map, &weight)
+    }
+
+    /// [`crate::lowering::weights`].
+    pub(crate) fn weights(&self, map: &[f32], image: &[f32]) -> Vec<f32> {
+        match self.taps {
+            3 => weights::<ThreeTaps, 6, 3>(self, map, image),
+            _ => weights::<TwoTaps, 5, 2>(self, map, image),
+        }
+    }
+
+    /// Channels of the image, each as many times as the stride has phases.
+    fn inner(&self) -> usize {
+        self.shapes.inner * self.shapes.stride * self.shapes.stride
+    }
+
+    /// How the strips of one of [`Self::inner`] see the image.
+    #[inline(always)]
+    fn look(&self, inner: usize) -> Look {
+        let Shapes { stride, padding, image, .. } = self.shapes;
+        let phase = [inner / stride % stride, inner % stride];
+        let outside = [0, 1].map(|side| padding[side].cast_signed() - phase[side].cast_signed());
+        Look { size: image, stride, outside }
+    }
+
+    /// Strips of rows of tiles, about `tiles` each.
+    fn strips(&self, tiles: usize, halo: usize) -> Vec<Strips> {
+        let rows = self.shapes.samples * self.tiles[0];
+        let parts = rows.div_ceil((tiles / self.tiles[1]).max(1));
+        let part = |n: usize| [n * rows / parts, (n + 1) * rows / parts];
+        (0..parts).map(|n| Strips::new(self.tiles, part(n), [TILE, halo])).collect()
+    }
+
+    /// Tiles of a task, of which each takes `numbers`.
+    fn task(&self, numbers: usize) -> usize {
+        (TASK / numbers).clamp(LANES, 16 * LANES)
+    }
+}
+
+fn gather<F: Form<P, TILE, R>, const P: usize, const R: usize>(
+    plan: &Plan,
+    image: &[f32],
+    weight: &[f32],
+) -> Vec<f32> {
+    let (inner, outer) = (plan.inner(), plan.shapes.outer);
+    let taps = Taps::<F, P, R>::panels(plan, weight, false);
+    let mut map = vec![0.0; plan.shapes.samples * outer * plan.shapes.positions()];
+    let output = Shared::new(&mut map);
+    plan.strips(plan.task(P * P * (inner + outer)), R - 1).par_iter().for_each(|strips| {
+        let tiles = Tiles { plan, strips, input: image, taps: &taps, output: &output, form: PhantomData };
+        // SAFETY: tasks have different rows of tiles, and write the rows of the map that those cover.
+        vectorised(unsafe { Gather::<F, P, R>::new(tiles) });
+    });
+    map
+}
+
+fn scatter<F: Form<P, TILE, R>, const P: usize, const R: usize>(
+    plan: &Plan,
+    map: &[f32],
+    weight: &[f32],
+) -> Vec<f32> {
+    let (inner, outer) = (plan.inner(), plan.shapes.outer);
+    let taps = Taps::<F, P, R>::panels(plan, weight, true);
+    let mut image = vec![0.0; plan.shapes.samples * plan.shapes.inner * plan.shapes.pixels()];
+    let output = Shared::new(&mut image);
+    let strips = plan.strips(plan.task(P * P * (inner + outer)), R - 1);
+    // Neighbours overlap by a few lines: first every second, then those between.
+    for wave in 0..2 {
+        strips.par_iter().skip(wave).step_by(2).for_each(|strips| {
+            let tiles = Tiles { plan, strips, input: map, taps: &taps, output: &output, form: PhantomData };
+            // SAFETY: the patches of a wave's strips have rows of tiles between them, so they add to different rows
+            // of the image.
+            vectorised(unsafe { Scatter::<F, P, R>::new(tiles) });
+        });
+    }
+    image
+}
+
+fn weights<F: Form<P, TILE, R>, const P: usize, const R: usize>(
+    plan: &Plan,
+    map: &[f32],
+    image: &[f32],
+) -> Vec<f32> {
+    let (inner, outer) = (plan.inner(), plan.shapes.outer);
+    let blocks = [inner.div_ceil(LANES), outer.div_ceil(LANES)];
+    let tiles = (8 * TASK / (P * P * LANES * (blocks[0] + blocks[1]))).clamp(LANES, 32 * LANES);
+    let mut sums = Panels::by_frequency(P * P, blocks[0], outer);
+    for (n, strips) in plan.strips(tiles, R - 1).iter().enumerate() {
+        let mut images = Panels::by_block(P * P, blocks[0], strips.tiles);
+        let size = images.block;
+        images.vectors_mut().par_chunks_exact_mut(size).enumerate().take(blocks[0]).for_each(
+            |(block, panel)| {
+                let form = PhantomData;
+                vectorised(ImageChannels::<F, P, R>(Channels {
+                    plan,
+                    strips,
+                    numbers: image,
+                    block,
+                    panel,
+                    form,
+                }));
+            },
+        );
+        let mut maps = Panels::by_block(P * P, blocks[1], strips.tiles);
+        let size = maps.block;
+        maps.vectors_mut().par_chunks_exact_mut(size).enumerate().take(blocks[1]).for_each(
+            |(block, panel)| {
+                let form = PhantomData;
+                vectorised(MapChannels::<F, P, R>(Channels {
+                    plan,
+                    strips,
+                    numbers: map,
+                    block,
+                    panel,
+                    form,
+                }));
+            },
+        );
+        let size = sums.frequency;
+        let products = sums.vectors_mut().par_chunks_exact_mut(size).take(P * P).enumerate();
+        products.for_each(|(frequency, sums)| {
+            let [images, maps] = [&images, &maps];
+            let tiles = strips.tiles;
+            vectorised(Products {
+                frequency,
+                images,
+                maps,
+                blocks: blocks[0],
+                outer,
+                tiles,
+                sums,
+                add: n > 0,
+            });
+        });
+    }
+    let mut weight = vec![0.0; outer * plan.shapes.patch()];
+    let rows = weight.par_chunks_exact_mut(plan.shapes.patch()).enumerate();
+    rows.for_each(|(outer, row)| vectorised(TapsBack::<F, P, R>::new(plan, &sums, outer, row)));
+    weight
+}
+
+/// Plane `index` of `size` numbers.
+#[inline(always)]
+fn plane(numbers: &[f32], index: usize, size: usize) -> &[f32] {
+    &numbers[index * size..][..size]
+}

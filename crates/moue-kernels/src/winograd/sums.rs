@@ -1,0 +1,131 @@
+//! The gradient of the weight: sums over tiles.
+
+use std::marker::PhantomData;
+
+use super::form::Form;
+use super::lines::{across, read};
+use super::panels::{Panels, Vector, ZERO, multiply};
+use super::strips::{Look, Strips};
+use super::tiles::transformed_lines;
+use super::{Plan, TILE, plane};
+use crate::matrix::Scratch;
+use crate::vectors::{LANES, Work};
+
+/// Sixteen channels of the image or of the map, side by side.
+pub(super) struct Channels<'a, F> {
+    pub(super) plan: &'a Plan,
+    pub(super) strips: &'a Strips,
+    pub(super) numbers: &'a [f32],
+    /// Which sixteen channels.
+    pub(super) block: usize,
+    /// Gets the transformed tiles: `[frequency, tile]`.
+    pub(super) panel: &'a mut [Vector],
+    pub(super) form: PhantomData<F>,
+}
+
+/// The transformed patches of the image.
+pub(super) struct ImageChannels<'a, F, const P: usize, const R: usize>(pub(super) Channels<'a, F>);
+
+/// The transformed gradients of the map.
+pub(super) struct MapChannels<'a, F, const P: usize, const R: usize>(pub(super) Channels<'a, F>);
+
+impl<F: Form<P, TILE, R>, const P: usize, const R: usize> Work for ImageChannels<'_, F, P, R> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<const FUSED: bool>(self) {
+        let Channels { plan, strips, numbers, block, panel, .. } = self.0;
+        let (shapes, count) = (&plan.shapes, plan.inner());
+        let look = |row: usize| plan.look(row);
+        let phases = shapes.stride * shapes.stride;
+        let plane =
+            |row: usize, sample: usize| plane(numbers, sample * shapes.inner + row / phases, shapes.pixels());
+        transformed::<P, P, FUSED>(strips, block, count, look, plane, panel, F::image);
+    }
+}
+
+impl<F: Form<P, TILE, R>, const P: usize, const R: usize> Work for MapChannels<'_, F, P, R> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<const FUSED: bool>(self) {
+        let Channels { plan, strips, numbers, block, panel, .. } = self.0;
+        let shapes = &plan.shapes;
+        let look = |_| Look { size: shapes.map, stride: 1, outside: [0; 2] };
+        let plane =
+            |row: usize, sample: usize| plane(numbers, sample * shapes.outer + row, shapes.positions());
+        let f = F::map_transposed;
+        transformed::<TILE, P, FUSED>(strips, block, shapes.outer, look, plane, panel, f);
+    }
+}
+
+/// Transforms the tiles of a block of the `count` channels, of which `plane` gives the planes by channel and sample.
+#[inline(always)]
+fn transformed<'a, const I: usize, const O: usize, const FUSED: bool>(
+    strips: &Strips,
+    block: usize,
+    count: usize,
+    look: impl Fn(usize) -> Look,
+    plane: impl Fn(usize, usize) -> &'a [f32],
+    panel: &mut [Vector],
+    f: impl Fn([f32; I]) -> [f32; O],
+) {
+    let length = strips.tile_rows * O * strips.width;
+    let mut buffer = Scratch::new(strips.len());
+    let mut lines = Scratch::new(length * LANES);
+    for (lane, lines) in lines.chunks_exact_mut(length).enumerate() {
+        let row = block * LANES + lane;
+        if row < count {
+            let plane = |sample| plane(row, sample);
+            transformed_lines::<I, O>(strips, &look(row), plane, &mut buffer, lines, &f);
+        } else {
+            lines.fill(0.0);
+        }
+    }
+    let (mut d, mut v) = ([ZERO; I], [ZERO; O]);
+    for tile in 0..strips.tiles {
+        let offset = tile / strips.columns * O * strips.width + tile % strips.columns * TILE;
+        let mut offsets = [offset; LANES];
+        for (lane, offset) in offsets.iter_mut().enumerate() {
+            *offset += lane * length;
+        }
+        for i in 0..O {
+            read::<I, FUSED>(&lines[i * strips.width..], &offsets, &mut d);
+            across(&d, &mut v, &f);
+            for (j, v) in v.iter().enumerate() {
+                panel[(i * O + j) * (strips.tiles | 1) + tile] = *v;
+            }
+        }
+    }
+}
+
+/// The sums over some tiles of the products of images and maps at one frequency.
+pub(super) struct Products<'a> {
+    pub(super) frequency: usize,
+    pub(super) images: &'a Panels,
+    pub(super) maps: &'a Panels,
+    /// Blocks of the image's channels.
+    pub(super) blocks: usize,
+    /// Channels of the map.
+    pub(super) outer: usize,
+    pub(super) tiles: usize,
+    /// `[block, outer]`.
+    pub(super) sums: &'a mut [Vector],
+    pub(super) add: bool,
+}
+
+impl Work for Products<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<const FUSED: bool>(self) {
+        let Self { frequency, images, maps, blocks, outer, tiles, sums, add } = self;
+        for (block, sums) in sums.chunks_exact_mut(outer).take(blocks).enumerate() {
+            let right = &images.vectors()[images.start(frequency, block)..][..tiles];
+            for (n, sums) in sums.chunks_mut(LANES).enumerate() {
+                let left = &maps.vectors()[maps.start(frequency, n)..][..tiles];
+                multiply::<FUSED>(left, right, sums, add);
+            }
+        }
+    }
+}

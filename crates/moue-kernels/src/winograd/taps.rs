@@ -1,0 +1,119 @@
+//! The weight, to its transform and back.
+
+use std::marker::PhantomData;
+
+use super::form::{Form, both};
+use super::panels::{Panels, ZERO};
+use super::{Plan, TILE};
+use crate::vectors::{LANES, Work, vectorised};
+
+/// Where the first tap lies that a channel of the map has of one of [`Plan::inner`].
+#[inline(always)]
+fn first_tap(plan: &Plan, outer: usize, inner: usize) -> usize {
+    let (stride, [height, width]) = (plan.shapes.stride, plan.shapes.kernel);
+    let (channel, phase) = (inner / (stride * stride), inner % (stride * stride));
+    ((outer * plan.shapes.inner + channel) * height + phase / stride) * width + phase % stride
+}
+
+/// How far it is to the next tap down and to the right.
+#[inline(always)]
+fn steps(plan: &Plan) -> [usize; 2] {
+    [plan.shapes.kernel[1] * plan.shapes.stride, plan.shapes.stride]
+}
+
+/// Transforms a block of sixteen columns.
+pub(super) struct Taps<'a, F, const P: usize, const R: usize> {
+    plan: &'a Plan,
+    weight: &'a [f32],
+    /// Whether the columns are the channels of the image, for a scatter, or those of the map.
+    scatter: bool,
+    block: usize,
+    panel: &'a mut [[f32; LANES]],
+    form: PhantomData<F>,
+}
+
+impl<F: Form<P, TILE, R>, const P: usize, const R: usize> Taps<'_, F, P, R> {
+    /// The transformed `weight` `[outer, inner, kernel]`: columns are the outer channels and rows the inner ones, or
+    /// the other way round on `scatter`.
+    pub(super) fn panels(plan: &Plan, weight: &[f32], scatter: bool) -> Panels {
+        use rayon::prelude::*;
+        let (inner, outer) = (plan.inner(), plan.shapes.outer);
+        let (columns, rows) = if scatter { (inner, outer) } else { (outer, inner) };
+        let blocks = columns.div_ceil(LANES);
+        let mut panels = Panels::by_block(P * P, blocks, rows);
+        let size = panels.block;
+        let each = panels.vectors_mut().par_chunks_exact_mut(size).enumerate().take(blocks);
+        each.for_each(|(block, panel)| {
+            vectorised(Taps::<F, P, R> { plan, weight, scatter, block, panel, form: PhantomData });
+        });
+        panels
+    }
+}
+
+impl<F: Form<P, TILE, R>, const P: usize, const R: usize> Work for Taps<'_, F, P, R> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<const FUSED: bool>(self) {
+        let Self { plan, weight, scatter, block, panel, .. } = self;
+        let [down, right] = steps(plan);
+        let (inner, outer) = (plan.inner(), plan.shapes.outer);
+        let (columns, rows) = if scatter { (inner, outer) } else { (outer, inner) };
+        let (mut g, mut half, mut u) = ([[ZERO; R]; R], [[ZERO; R]; P], [[ZERO; P]; P]);
+        for row in 0..rows {
+            for (lane, column) in (block * LANES..columns.min((block + 1) * LANES)).enumerate() {
+                let [outer, inner] = if scatter { [row, column] } else { [column, row] };
+                let taps = &weight[first_tap(plan, outer, inner)..][..(R - 1) * (down + right) + 1];
+                for i in 0..R {
+                    for j in 0..R {
+                        g[i][j][lane] = taps[i * down + j * right];
+                    }
+                }
+            }
+            both(&g, &mut half, &mut u, F::taps);
+            for (n, u) in u.as_flattened().iter().enumerate() {
+                panel[n * (rows | 1) + row] = *u;
+            }
+        }
+    }
+}
+
+/// Transforms the sums back to the gradient of one channel of the map's weight.
+pub(super) struct TapsBack<'a, F, const P: usize, const R: usize> {
+    plan: &'a Plan,
+    sums: &'a Panels,
+    outer: usize,
+    row: &'a mut [f32],
+    form: PhantomData<F>,
+}
+
+impl<'a, F: Form<P, TILE, R>, const P: usize, const R: usize> TapsBack<'a, F, P, R> {
+    pub(super) fn new(plan: &'a Plan, sums: &'a Panels, outer: usize, row: &'a mut [f32]) -> Self {
+        Self { plan, sums, outer, row, form: PhantomData }
+    }
+}
+
+impl<F: Form<P, TILE, R>, const P: usize, const R: usize> Work for TapsBack<'_, F, P, R> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<const FUSED: bool>(self) {
+        let Self { plan, sums, outer, row, .. } = self;
+        let [down, right] = steps(plan);
+        let (mut u, mut half, mut g) = ([[ZERO; P]; P], [[ZERO; P]; R], [[ZERO; R]; R]);
+        for first in (0..plan.inner()).step_by(LANES) {
+            for (n, u) in u.as_flattened_mut().iter_mut().enumerate() {
+                *u = sums.vectors()[sums.start(n, first / LANES) + outer];
+            }
+            both(&u, &mut half, &mut g, F::taps_transposed);
+            for (lane, inner) in (first..plan.inner().min(first + LANES)).enumerate() {
+                let taps = &mut row[first_tap(plan, 0, inner)..];
+                for i in 0..R {
+                    for j in 0..R {
+                        taps[i * down + j * right] = g[i][j][lane];
+                    }
+                }
+            }
+        }
+    }
+}
