@@ -153,6 +153,10 @@ struct Limited<'a> {
 
 impl Listener for Limited<'_> {
     fn hear(&mut self, event: &Event) -> Result<()> {
+        // Counted as the log counts, from the first batch on: else a run that its time ended would have some left.
+        if matches!(event, Event::Started { .. }) {
+            self.begun = Instant::now();
+        }
         let is_over = self.left.is_some_and(|left| self.begun.elapsed().as_secs_f64() >= left);
         if is_over && matches!(event, Event::Step { .. }) && !self.stop.swap(true, Ordering::Relaxed) {
             self.is_over = true;

@@ -114,6 +114,29 @@ fn a_plan_is_trained_and_compared_on_one_page() {
 }
 
 #[test]
+fn a_plan_s_time_ends_each_run_and_is_not_spent_twice() {
+    let folder = temporary();
+    let [plan, runs] = ["plan.toml", "runs"].map(|name| folder.path().join(name));
+    let settings =
+        "settings = [\"training.iterations=1000000\", \"output.log_every=1\", \"method.channels=4\"]";
+    let text = format!(
+        "minutes = 0.03\n[[run]]\nname = \"pairs\"\npreset = \"pix2pix-smoke\"\ntarget = \"all\"\n{settings}\n"
+    );
+    fs::write(&plan, text).unwrap();
+    let arguments = format!(
+        "compare --train {} --data {} --runs {} --size 64 --draws 20 --faces 1 --out {}",
+        plan.display(),
+        faces(),
+        runs.display(),
+        folder.path().join("page").display()
+    );
+    let (_, said) = measure(&arguments, folder.path());
+    assert_eq!(said.matches("stopped after batch").count(), 7, "{said}");
+    let (_, said) = measure(&arguments, folder.path());
+    assert_eq!(said.matches("trained already").count(), 7, "{said}");
+}
+
+#[test]
 fn what_cannot_be_judged_is_named_with_a_remedy() {
     let folder = temporary();
     let place = folder.path();
