@@ -64,7 +64,7 @@ pub(crate) fn run(arguments: &Compare, quiet: bool) -> anyhow::Result<()> {
     // Of a set the curves of each of its runs.
     let of_model = |(candidate, path): (&Candidate, &PathBuf)| {
         let name = candidate.name.clone();
-        let named = move |(target, path)| (format!("{name} {target}").trim_end().to_string(), path);
+        let named = move |(_, path)| (name.clone(), path);
         runs_of(path).into_iter().map(named).collect::<Vec<_>>()
     };
     let runs: Vec<(String, PathBuf)> = candidates.iter().zip(&paths).flat_map(of_model).collect();

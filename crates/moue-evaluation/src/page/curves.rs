@@ -13,7 +13,7 @@ use super::figures::escaped;
 /// What a run's log tells of its training.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Curves {
-    /// The model's name in tables.
+    /// The model's name in tables; the runs of a set share it.
     pub name: String,
     /// Of each quantity batches seen and value.
     pub values: BTreeMap<String, Vec<[f64; 2]>>,
@@ -23,7 +23,7 @@ pub struct Curves {
     pub images_per_second: Option<f64>,
 }
 
-/// Reads the logs of those models, by name and path, that are runs.
+/// Reads the logs of those runs, by their model's name and path, that have one.
 ///
 /// # Errors
 /// [`Error::Read`] for a log that is there and cannot be read.
@@ -59,9 +59,15 @@ fn of_log(name: &str, text: &str) -> Curves {
 /// Colours that people who see colours otherwise tell apart (Okabe and Ito 2008).
 const COLOURS: [&str; 7] = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000"];
 
-/// The colour of a run's lines.
-pub(super) fn colour(run: usize) -> &'static str {
-    COLOURS[run % COLOURS.len()]
+/// The models of some runs, in order, each with the colour of its lines.
+pub(super) fn models(curves: &[Curves]) -> Vec<(&str, &'static str)> {
+    let mut models: Vec<(&str, &'static str)> = Vec::new();
+    for run in curves {
+        if !models.iter().any(|(name, _)| *name == run.name) {
+            models.push((&run.name, COLOURS[models.len() % COLOURS.len()]));
+        }
+    }
+    models
 }
 
 /// Every quantity that some run logged, in order.
@@ -72,14 +78,15 @@ pub(super) fn quantities(curves: &[Curves]) -> Vec<String> {
     all
 }
 
-/// A chart of one quantity: a line a run, smoothed.
+/// A chart of one quantity: a line a run, smoothed, in its model's colour.
 pub(super) fn chart(curves: &[Curves], quantity: &str) -> String {
     const SIZE: [f64; 2] = [380.0, 220.0];
     const FRAME: [f64; 4] = [52.0, 12.0, 24.0, 26.0]; // left, right, top, bottom
-    let lines: Vec<(usize, Vec<[f64; 2]>)> = curves
+    let colours = models(curves);
+    let colour = |run: &Curves| colours.iter().find(|(name, _)| *name == run.name).map(|(_, colour)| *colour);
+    let lines: Vec<(&str, Vec<[f64; 2]>)> = curves
         .iter()
-        .enumerate()
-        .filter_map(|(run, curves)| Some((run, smoothed(curves.values.get(quantity)?))))
+        .filter_map(|run| Some((colour(run)?, smoothed(run.values.get(quantity)?))))
         .filter(|(_, line)| !line.is_empty())
         .collect();
     let range = |axis: usize| {
@@ -127,10 +134,10 @@ pub(super) fn chart(curves: &[Curves], quantity: &str) -> String {
             short(tick)
         ));
     }
-    for (run, line) in &lines {
+    for (colour, line) in &lines {
         let points: Vec<String> =
             line.iter().map(|[at, value]| format!("{:.1},{:.1}", x(*at), y(*value))).collect();
-        let (points, colour) = (points.join(" "), colour(*run));
+        let points = points.join(" ");
         add(format!(
             "<polyline fill=\"none\" stroke=\"{colour}\" stroke-width=\"1.5\" points=\"{points}\"/>"
         ));
@@ -169,6 +176,13 @@ fn short(value: f64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_runs_of_a_set_have_one_colour() {
+        let run = |name: &str| Curves { name: name.into(), ..Curves::default() };
+        let curves = ["pairs", "pairs", "other"].map(run);
+        assert_eq!(models(&curves), [("pairs", COLOURS[0]), ("other", COLOURS[1])]);
+    }
 
     #[test]
     fn a_log_gives_curves_and_costs() {

@@ -64,16 +64,11 @@ pub(super) fn figure_4(portraits: &[Portrait], methods: &[String], landmarks: &L
     for portrait in portraits.iter().take(2) {
         for expression in DETAILED {
             let truth = portrait.truths.get(&expression);
-            let points = landmarks.in_square(truth.unwrap_or(&portrait.source));
+            let regions = regions(truth.unwrap_or(&portrait.source), landmarks);
             let results = portrait.results.iter().map(|results| results.get(&expression));
             let images: Vec<Option<&RgbImage>> =
                 [Some(&portrait.source), truth].into_iter().chain(results).collect();
-            // Brows and eyes; the mouth.
-            for (part, range) in [("eyes", 17..27), ("mouth", 48..68)] {
-                let mut region: Vec<[f64; 2]> = points[range].to_vec();
-                if part == "eyes" {
-                    region.extend_from_slice(&points[36..48]);
-                }
+            for (part, region) in ["eyes", "mouth"].into_iter().zip(regions) {
                 let cells = images.iter().map(|image| image.map(|image| magnified(image, &region, CELL)));
                 rows.push((format!("{}, {}: {part}", portrait.name, expression.name()), cells.collect()));
             }
@@ -81,6 +76,14 @@ pub(super) fn figure_4(portraits: &[Portrait], methods: &[String], landmarks: &L
     }
     let columns = ["source", "true"].map(str::to_string).into_iter().chain(methods.iter().cloned());
     Figure { columns: columns.collect(), rows, cell: CELL }
+}
+
+/// The points of brows and eyes, and those of the mouth, in coordinates from 0 to 1 over the square.
+fn regions(face: &RgbImage, landmarks: &Landmarks) -> [Vec<[f64; 2]>; 2] {
+    let side = f64::from(face.width());
+    let points: Vec<[f64; 2]> =
+        landmarks.in_square(face).into_iter().map(|point| point.map(|pixels| pixels / side)).collect();
+    [[&points[17..27], &points[36..48]].concat(), points[48..68].to_vec()]
 }
 
 /// The part of a square about some points, coordinates in 0..1, with a margin, in the shape of a cell.
@@ -227,5 +230,42 @@ fn draw(picture: &mut RgbImage, font: &FontRef<'_>, place: [f32; 2], text: &str)
                 pixel.0 = pixel.0.map(|value| value.min(dark));
             }
         });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use moue::base::device::device;
+    use moue::base::image::read;
+
+    use super::*;
+
+    #[test]
+    fn eyes_and_mouths_are_where_the_framing_has_them() {
+        let faces = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../assets/faces");
+        let face = read(&faces.join("006_surprised_frontal.jpg")).unwrap();
+        let [eyes, mouth] = regions(&face, &Landmarks::new(&device("cpu").unwrap()));
+        let middle = |points: &[[f64; 2]], axis: usize| {
+            points.iter().map(|point| point[axis]).sum::<f64>() / points.len() as f64
+        };
+        for (points, line) in [(&eyes, 0.40), (&mouth, 0.68)] {
+            let (x, y) = (middle(points, 0), middle(points, 1));
+            assert!((x - 0.5).abs() < 0.04 && (y - line).abs() < 0.06, "{x} {y}");
+        }
+    }
+
+    #[test]
+    fn a_region_is_magnified_with_a_margin() {
+        // Red from 0.25 to 0.75 across and from 0.5 to 0.6 down, blue around it.
+        let is_red = |x: u32, y: u32| (50..150).contains(&x) && (100..120).contains(&y);
+        let red = |x, y| if is_red(x, y) { Rgb([255, 0, 0]) } else { Rgb([0, 0, 255]) };
+        let image = RgbImage::from_fn(200, 200, red);
+        let cell = magnified(&image, &[[0.25, 0.5], [0.75, 0.6]], [240, 120]);
+        assert_eq!(
+            (cell[(120, 60)], cell[(3, 60)], cell[(120, 3)]),
+            (Rgb([255, 0, 0]), Rgb([0, 0, 255]), Rgb([0, 0, 255]))
+        );
     }
 }

@@ -49,23 +49,28 @@ pub(crate) struct Plan {
     taps: usize,
 }
 
-/// Whether and how a convolution is one of these.
+/// How a convolution is one of these, where it is and that is worth it.
 pub(crate) fn plan(shapes: &Shapes) -> Option<Plan> {
-    let taps = match (shapes.kernel, shapes.stride) {
-        ([3, 3], 1) => 3,
-        ([4, 4], 2) => 2,
-        _ => return None,
-    };
-    let tiles = shapes.map.map(|side| side.div_ceil(TILE));
-    let covered = tiles[0] * tiles[1] * TILE * TILE;
+    let plan = Plan::new(shapes)?;
+    let tiles = plan.tiles[0] * plan.tiles[1];
     // A sample's tiles stand for at most a half more outputs than there are. With few tiles, transforming the weight
-    // takes longer than multiplying by it.
-    let least = if taps == 3 { LANES } else { 4 * LANES };
-    let worthwhile = 2 * covered <= 3 * shapes.positions() && shapes.samples * tiles[0] * tiles[1] >= least;
-    worthwhile.then_some(Plan { shapes: *shapes, tiles, taps })
+    // takes longer than multiplying by it. How many samples there are must not matter: a result would depend on what
+    // else is in its batch.
+    let least = if plan.taps == 3 { 9 } else { 16 };
+    (2 * tiles * TILE * TILE <= 3 * shapes.positions() && tiles >= least).then_some(plan)
 }
 
 impl Plan {
+    /// `None` for other kernels and strides.
+    fn new(shapes: &Shapes) -> Option<Self> {
+        let taps = match (shapes.kernel, shapes.stride) {
+            ([3, 3], 1) => 3,
+            ([4, 4], 2) => 2,
+            _ => return None,
+        };
+        Some(Self { shapes: *shapes, tiles: shapes.map.map(|side| side.div_ceil(TILE)), taps })
+    }
+
     /// [`crate::lowering::gather`].
     pub(crate) fn gather(&self, image: &[f32], weight: &[f32]) -> Vec<f32> {
         match self.taps {

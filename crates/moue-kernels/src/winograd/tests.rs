@@ -1,7 +1,7 @@
 //! Against sums in f64, over shapes with every kind of edge, and on several numbers of threads.
 
-use super::*;
-use crate::lowering::{gather_columns, scatter_columns, weights_columns};
+use super::{Plan, Shapes};
+use crate::lowering::{gather, gather_columns, scatter_columns, weights_columns};
 
 fn numbers(count: usize, seed: usize) -> Vec<f32> {
     (0..count).map(|n| ((n * 7919 + seed * 104_729) % 20_011) as f32 / 10_005.5 - 1.0).collect()
@@ -66,7 +66,7 @@ const BOUND: f64 = 4e-6;
 #[test]
 fn convolutions_transposes_and_gradients_are_those_of_sums_in_f64() {
     for shapes in cases() {
-        let plan = plan(&shapes).expect("the cases are such convolutions");
+        let plan = Plan::new(&shapes).expect("the cases are such convolutions");
         let image = numbers(shapes.samples * shapes.inner * shapes.pixels(), 1);
         let weight = numbers(shapes.outer * shapes.patch(), 2);
         let map = numbers(shapes.samples * shapes.outer * shapes.positions(), 3);
@@ -97,7 +97,7 @@ fn threads_change_no_bit() {
         let map = numbers(shapes.samples * shapes.outer * shapes.positions(), 3);
         let all = |threads| {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("threads start");
-            let plan = plan(&shapes).expect("it is one");
+            let plan = Plan::new(&shapes).expect("it is one");
             pool.install(|| {
                 [plan.gather(&image, &weight), plan.scatter(&map, &weight), plan.weights(&map, &image)]
                     .map(|numbers| numbers.into_iter().map(f32::to_bits).collect::<Vec<_>>())
@@ -105,5 +105,19 @@ fn threads_change_no_bit() {
         };
         let one = all(1);
         assert!(all(2) == one && all(3) == one, "{shapes:?}");
+    }
+}
+
+#[test]
+fn a_sample_s_result_does_not_depend_on_its_batch() {
+    for image in [[64, 64], [33, 40], [12, 12], [5, 5]] {
+        for kernel in [3, 4] {
+            let three = shapes([3, 6, 20], image, kernel, 1);
+            let one = Shapes { samples: 1, ..three };
+            let (x, weight) = (numbers(3 * 6 * three.pixels(), 1), numbers(20 * three.patch(), 2));
+            let together = gather(&three, &x, &weight);
+            let apart = x.chunks_exact(6 * one.pixels()).flat_map(|x| gather(&one, x, &weight));
+            assert!(together.into_iter().map(f32::to_bits).eq(apart.map(f32::to_bits)), "{three:?}");
+        }
     }
 }
