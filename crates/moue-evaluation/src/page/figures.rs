@@ -245,7 +245,7 @@ mod tests {
     #[test]
     fn eyes_and_mouths_are_where_the_framing_has_them() {
         let faces = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../assets/faces");
-        let face = read(&faces.join("006_surprised_frontal.jpg")).unwrap();
+        let face = read(&faces.join("006/006_surprised_frontal.jpg")).unwrap();
         let [eyes, mouth] = regions(&face, &Landmarks::new(&device("cpu").unwrap()));
         let middle = |points: &[[f64; 2]], axis: usize| {
             points.iter().map(|point| point[axis]).sum::<f64>() / points.len() as f64
