@@ -157,7 +157,6 @@ impl<'a> Shared<'a> {
     /// # Safety
     /// As long as the result lives, nobody else has any of these numbers.
     #[inline(always)]
-    #[expect(clippy::mut_from_ref, reason = "that is what it is for")]
     pub(crate) unsafe fn slice(&self, start: usize, length: usize) -> &'a mut [f32] {
         assert!(start <= self.length && length <= self.length - start, "the numbers are there");
         // SAFETY: they lie within the borrowed numbers, and the caller promises that they are used here alone.
