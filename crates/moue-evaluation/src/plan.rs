@@ -3,9 +3,9 @@
 use std::path::Path;
 
 use moue::base::error::{Error, Result};
-use moue::base::expression::Expression;
+use moue::base::expression::{Expression, Targets};
 use moue::run::config::RunConfig;
-use moue::run::set;
+use moue::run::set::set_targets;
 use serde::{Deserialize, Serialize};
 
 /// Plans that come with the program: their name and text.
@@ -48,27 +48,10 @@ pub struct PlannedRun {
     /// Its settings, laid over the plan's.
     #[serde(default)]
     pub settings: Vec<String>,
-    /// Of a method whose network knows one way: the expressions that it is trained for, a network each.
+    /// Of a method whose network knows one way: the expressions that it is trained for, a network each, as `--target`
+    /// takes them.
     #[serde(default)]
-    pub target: Option<Targets>,
-}
-
-/// What a planned set gives, as its file says it: `"all"`, or a list of expressions.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(untagged, expecting = "target is \"all\" or a list of expressions")]
-pub enum Targets {
-    /// All that the method has a network for.
-    All(All),
-    /// These.
-    These(Vec<Expression>),
-}
-
-/// The word `all`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum All {
-    /// The word itself.
-    All,
+    pub target: Option<String>,
 }
 
 /// A run or a set that a plan asks for.
@@ -182,10 +165,8 @@ impl Plan {
 impl PlannedRun {
     fn planned(&self) -> Result<Planned> {
         let config = RunConfig::layered(self.preset.as_deref(), None, &self.settings)?;
-        let targets = self.target.as_ref().map(|targets| match targets {
-            Targets::All(All::All) => set::all_targets(&config),
-            Targets::These(targets) => targets.clone(),
-        });
+        let targets = self.target.as_deref().map(str::parse::<Targets>).transpose()?;
+        let targets = targets.map(|targets| set_targets(&targets, &config));
         for &target in targets.iter().flatten() {
             config.method.with_target(target)?.check()?;
         }
@@ -230,15 +211,15 @@ mod tests {
     #[test]
     fn a_set_s_targets_are_all_or_some() {
         let targets = |target: &str| {
-            let text = format!("[[run]]\nname = \"a\"\npreset = \"pix2pix-smoke\"\ntarget = {target}\n");
+            let text = format!("[[run]]\nname = \"a\"\npreset = \"pix2pix-smoke\"\ntarget = {target:?}\n");
             Plan::parse(&text, "plan")?.configs().map(|runs| runs[0].targets.clone().unwrap())
         };
-        assert_eq!(targets("[\"sad\", \"happy\"]").unwrap(), [Expression::Sad, Expression::Happy]);
-        assert!(!targets("\"all\"").unwrap().contains(&Expression::Neutral));
-        let neutral = targets("[\"neutral\"]").unwrap_err().to_string();
+        assert_eq!(targets("sad,happy").unwrap(), [Expression::Sad, Expression::Happy]);
+        assert!(!targets("all").unwrap().contains(&Expression::Neutral));
+        let neutral = targets("neutral").unwrap_err().to_string();
         assert!(neutral.contains("run a") && neutral.contains("neutral"), "{neutral}");
-        let some = targets("\"some\"").unwrap_err().to_string();
-        assert!(some.contains("plan is no plan") && some.contains("\"all\" or a list"), "{some}");
+        let some = targets("some").unwrap_err();
+        assert!(some.to_string().contains("run a") && some.hint().unwrap().contains("or all"), "{some}");
     }
 
     #[test]

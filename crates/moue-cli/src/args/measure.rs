@@ -209,9 +209,9 @@ fn parse_shard(text: &str) -> Result<Shard, String> {
 
 pub(crate) const COMPARE_EXAMPLES: &str = "\
 A plan is a file with runs, name, preset and settings of each, or with axes whose choices are combined; two come along:
-ablation, the paper's choices one by one (18 runs), and methods, every method for an hour. A run with a target, all or a
-list of expressions, is a set of networks, as of train --target; minutes is the time of each run or set. What is trained
-already is not trained again, and what was stopped goes on.
+ablation, the paper's choices one by one (18 runs), and methods, every method for an hour. A run with a target, as train's
+--target takes it, is a set of networks; minutes is the time of each run or set. What is trained already is not trained
+again, and what was stopped goes on.
 
 Examples:
   moue compare runs/0001-stargan-small-london-64 runs/0002-sasn-small-london-64

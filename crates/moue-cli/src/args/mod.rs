@@ -13,11 +13,11 @@ use moue::run::model::Weights;
 
 pub(crate) use measure::{Compare, Evaluate, Fid, Judging, TableFormat};
 pub(crate) use train::{Prepare, Subset, Train};
-pub(crate) use translate::{Targets, Translate};
+pub(crate) use translate::Translate;
 
 use measure::{COMPARE_EXAMPLES, EVALUATE_ABOUT, EVALUATE_EXAMPLES, FID_ABOUT, FID_EXAMPLES};
 use train::{PREPARE_EXAMPLES, TRAIN_EXAMPLES};
-use translate::{TRANSLATE_EXAMPLES, parse_expression};
+use translate::{TRANSLATE_EXAMPLES, parse_expressions};
 
 /// Shows the same face with another expression: trains, resumes and translates with GANs.
 #[derive(Debug, Parser)]
@@ -134,7 +134,7 @@ pub(crate) struct Import {
     #[arg(long, default_value_t = 128, value_name = "PIXELS")]
     pub(crate) image_size: usize,
     /// The expression that it gives, for pix2pix and CycleGAN, whose weights do not tell that either
-    #[arg(long, value_name = "EXPRESSION", value_parser = parse_expression)]
+    #[arg(long, value_name = "EXPRESSION", value_parser = parse_expressions::<Expression>)]
     pub(crate) target: Option<Expression>,
 }
 

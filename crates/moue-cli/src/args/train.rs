@@ -3,10 +3,11 @@
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
+use moue::base::expression::Targets;
 use moue::data::sources::Layout;
 
 use super::Compute;
-use super::translate::{Targets, parse_targets};
+use super::translate::parse_expressions;
 
 pub(crate) const PREPARE_EXAMPLES: &str = "\
 SOURCE is one of
@@ -97,7 +98,7 @@ pub(crate) struct Train {
     pub(crate) preset: Option<String>,
     /// Train a set of networks, one for each of these expressions, separated by commas, or for all: pix2pix and
     /// cyclegan, whose networks know one way
-    #[arg(long, value_name = "EXPRESSION", value_parser = parse_targets, conflicts_with_all = ["init", "resume"])]
+    #[arg(long, value_name = "EXPRESSION", value_parser = parse_expressions::<Targets>, conflicts_with_all = ["init", "resume"])]
     pub(crate) target: Option<Targets>,
     /// A manifest's folder, or a folder of classes
     #[arg(long, value_name = "DIR")]

@@ -1,9 +1,11 @@
 //! Of `moue translate`.
 
 use std::path::PathBuf;
+use std::str::FromStr;
 
 use clap::{Args, ValueEnum};
-use moue::base::expression::Expression;
+use moue::base::error::Error;
+use moue::base::expression::Targets;
 use moue::photo::write::{PhotoFormat, PngLevel};
 use moue::run::translate::FaceChoice;
 
@@ -25,7 +27,7 @@ pub(crate) struct Translate {
     #[arg(required = true, value_name = "PHOTO")]
     pub(crate) inputs: Vec<PathBuf>,
     /// Expressions to give, separated by commas, or all that the model gives
-    #[arg(long, default_value = "all", value_name = "EXPRESSION", value_parser = parse_targets)]
+    #[arg(long, default_value = "all", value_name = "EXPRESSION", value_parser = parse_expressions::<Targets>)]
     pub(crate) to: Targets,
     /// How strong the expression is, from 0 (none) to 1.5 [default: what suits the model]
     #[arg(long, value_name = "NUMBER", value_parser = parse_strength)]
@@ -138,29 +140,7 @@ fn parse_face(text: &str) -> Result<FaceChoice, String> {
     }
 }
 
-/// Which expressions are asked for.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Targets {
-    /// All that can be had.
-    All,
-    /// These, each once.
-    These(Vec<Expression>),
-}
-
-pub(crate) fn parse_targets(text: &str) -> Result<Targets, String> {
-    if text.eq_ignore_ascii_case("all") {
-        return Ok(Targets::All);
-    }
-    let mut targets = Vec::new();
-    for name in text.split(',') {
-        let target = parse_expression(name).map_err(|problem| format!("{problem} or all"))?;
-        if !targets.contains(&target) {
-            targets.push(target);
-        }
-    }
-    Ok(Targets::These(targets))
-}
-
-pub(crate) fn parse_expression(text: &str) -> Result<Expression, String> {
-    text.parse().map_err(|error: moue::base::error::Error| format!("{error}; {}", error.hint().unwrap_or("")))
+/// An expression, or several: as the library reads them, with its hint in the same sentence.
+pub(crate) fn parse_expressions<T: FromStr<Err = Error>>(text: &str) -> Result<T, String> {
+    text.parse().map_err(|error: Error| format!("{error}; {}", error.hint().unwrap_or("")))
 }

@@ -6,15 +6,15 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use anyhow::Context;
 use moue::base::device::Device;
 use moue::base::error::Error;
-use moue::base::expression::Expression;
+use moue::base::expression::Targets;
 use moue::base::file::{Disk, FileSystem};
 use moue::run::config::RunConfig;
 use moue::run::folder::{RunFolder, next_path};
-use moue::run::set::{RunSet, all_targets};
+use moue::run::set::{RunSet, set_targets};
 use moue::run::train::{Start, Surroundings, open_data, train};
 
 use super::{compute, stop_on_signal};
-use crate::args::{Targets, Train};
+use crate::args::Train;
 use crate::terminal::{TrainingProgress, note, print_line};
 
 pub(crate) fn run(arguments: Train, quiet: bool) -> anyhow::Result<()> {
@@ -91,21 +91,13 @@ fn around<'a>(
 fn new_set(targets: &Targets, arguments: &Train, disk: &dyn Disk) -> anyhow::Result<RunSet> {
     let mut config = configure(arguments)?;
     config.data.name = open_data(&config)?.name;
-    let targets = expressions(targets, &config);
+    let targets = set_targets(targets, &config);
     RunSet::check_data(&targets, &config)?;
     let path = match &arguments.out {
         Some(path) => path.clone(),
         None => next_path(Path::new("runs"), &config)?,
     };
     Ok(RunSet::create(&path, targets, config, disk)?)
-}
-
-/// The targets that were asked for.
-fn expressions(targets: &Targets, config: &RunConfig) -> Vec<Expression> {
-    match targets {
-        Targets::All => all_targets(config),
-        Targets::These(targets) => targets.clone(),
-    }
 }
 
 /// Trains a set's runs one after the other, each from where it is.
@@ -164,7 +156,7 @@ fn configure(arguments: &Train) -> anyhow::Result<RunConfig> {
     // A run can be resumed from anywhere.
     config.data.path = data(arguments)?.unwrap_or(config.data.path);
     if let (true, Some(targets)) = (arguments.dry_run, &arguments.target)
-        && let Some(&first) = expressions(targets, &config).first()
+        && let Some(&first) = set_targets(targets, &config).first()
     {
         config.method = config.method.with_target(first)?;
     }

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::bail;
 use moue::base::device::Device;
 use moue::base::error::Error;
+use moue::base::expression::Targets;
 use moue::base::file::FileSystem;
 use moue::data::sources::Listing;
 use moue::photo::find::{Face, Finder};
@@ -15,7 +16,7 @@ use moue::run::outputs::inputs;
 use moue::run::translate::{Job, faces_of, translate};
 
 use super::{compute, default_model, stop_on_signal};
-use crate::args::{Targets, Translate};
+use crate::args::Translate;
 use crate::terminal::{bar, note, print_line, say};
 
 pub(crate) fn run(arguments: Translate, quiet: bool) -> anyhow::Result<()> {

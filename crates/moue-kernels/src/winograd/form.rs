@@ -9,10 +9,11 @@
 //! The points decide how much is rounded away. Of 3x3 taps, +-sqrt(1/2) and +-sqrt(2) beside 0 and infinity round
 //! less than the usual +-1 and +-2 (Barabasz et al. 2020 on the choice of points); the tests have the figures.
 
+use super::panels::{Vector, ZERO};
 use crate::vectors::LANES;
 
 /// `N` by `N` matrices, sixteen side by side.
-pub(crate) type Square<const N: usize> = [[[f32; LANES]; N]; N];
+pub(crate) type Square<const N: usize> = [[Vector; N]; N];
 
 /// The one-dimensional transforms of a form with patches of `P` numbers, `M` outputs and `R` taps.
 pub(crate) trait Form<const P: usize, const M: usize, const R: usize>: Copy + Send + Sync {
@@ -173,37 +174,45 @@ impl Form<5, 4, 2> for TwoTaps {
     }
 }
 
+/// `f` of the numbers in each lane.
+#[inline(always)]
+pub(crate) fn across<const I: usize, const O: usize>(
+    d: &[Vector; I],
+    y: &mut [Vector; O],
+    f: impl Fn([f32; I]) -> [f32; O],
+) {
+    for lane in 0..LANES {
+        let mut column = [0.0; I];
+        for i in 0..I {
+            column[i] = d[i][lane];
+        }
+        let column = f(column);
+        for i in 0..O {
+            y[i][lane] = column[i];
+        }
+    }
+}
+
 /// `f` along the columns, which leaves `half`, and then along the rows of `I` by `I` numbers.
 #[inline(always)]
 pub(crate) fn both<const I: usize, const O: usize>(
     d: &Square<I>,
-    half: &mut [[[f32; LANES]; I]; O],
+    half: &mut [[Vector; I]; O],
     out: &mut Square<O>,
     f: impl Fn([f32; I]) -> [f32; O],
 ) {
+    let (mut column, mut transformed) = ([ZERO; I], [ZERO; O]);
     for j in 0..I {
-        for lane in 0..LANES {
-            let mut column = [0.0; I];
-            for i in 0..I {
-                column[i] = d[i][j][lane];
-            }
-            let column = f(column);
-            for i in 0..O {
-                half[i][j][lane] = column[i];
-            }
+        for i in 0..I {
+            column[i] = d[i][j];
+        }
+        across(&column, &mut transformed, &f);
+        for i in 0..O {
+            half[i][j] = transformed[i];
         }
     }
     for (half, out) in half.iter().zip(out) {
-        for lane in 0..LANES {
-            let mut row = [0.0; I];
-            for j in 0..I {
-                row[j] = half[j][lane];
-            }
-            let row = f(row);
-            for j in 0..O {
-                out[j][lane] = row[j];
-            }
-        }
+        across(half, out, &f);
     }
 }
 

@@ -1,8 +1,8 @@
 //! Transforms down the columns of lines, and between lines and sixteen tiles side by side.
 
+use super::form::across;
+use super::panels::{Vector, ZERO};
 use crate::vectors::LANES;
-
-use super::panels::Vector;
 
 /// `f` down each column of `I` lines of `width` numbers: `O` lines.
 #[inline(always)]
@@ -26,7 +26,7 @@ pub(super) fn down<const I: usize, const O: usize>(
         }
         return;
     }
-    let (mut d, mut y) = ([[0.0; LANES]; I], [[0.0; LANES]; O]);
+    let (mut d, mut y) = ([ZERO; I], [ZERO; O]);
     for x in (0..width).step_by(LANES) {
         let x = x.min(width - LANES); // The last sixteen may be some of the last but one again.
         for i in 0..I {
@@ -35,25 +35,6 @@ pub(super) fn down<const I: usize, const O: usize>(
         across(&d, &mut y, &f);
         for i in 0..O {
             to[i * width + x..][..LANES].copy_from_slice(&y[i]);
-        }
-    }
-}
-
-/// `f` of the numbers in each lane.
-#[inline(always)]
-pub(super) fn across<const I: usize, const O: usize>(
-    d: &[Vector; I],
-    y: &mut [Vector; O],
-    f: impl Fn([f32; I]) -> [f32; O],
-) {
-    for lane in 0..LANES {
-        let mut column = [0.0; I];
-        for i in 0..I {
-            column[i] = d[i][lane];
-        }
-        let column = f(column);
-        for i in 0..O {
-            y[i][lane] = column[i];
         }
     }
 }

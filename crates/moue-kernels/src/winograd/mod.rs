@@ -116,6 +116,18 @@ impl Plan {
         self.shapes.inner * self.shapes.stride * self.shapes.stride
     }
 
+    /// Which of the image's channels one of [`Self::inner`] is a part of.
+    #[inline(always)]
+    fn channel(&self, inner: usize) -> usize {
+        inner / (self.shapes.stride * self.shapes.stride)
+    }
+
+    /// How strips see the map: as it is, without the rows and columns that a convolution needs around its image.
+    #[inline(always)]
+    fn look_at_map(&self) -> Look {
+        Look { size: self.shapes.map, stride: 1, outside: [0; 2] }
+    }
+
     /// How the strips of one of [`Self::inner`] see the image.
     #[inline(always)]
     fn look(&self, inner: usize) -> Look {
@@ -189,50 +201,24 @@ fn weights<F: Form<P, TILE, R>, const P: usize, const R: usize>(
     let mut sums = Panels::by_frequency(P * P, blocks[0], outer);
     for (n, strips) in plan.strips(tiles, R - 1).iter().enumerate() {
         let mut images = Panels::by_block(P * P, blocks[0], strips.tiles);
-        let size = images.block;
-        images.vectors_mut().par_chunks_exact_mut(size).enumerate().take(blocks[0]).for_each(
-            |(block, panel)| {
-                let form = PhantomData;
-                vectorised(ImageChannels::<F, P, R>(Channels {
-                    plan,
-                    strips,
-                    numbers: image,
-                    block,
-                    panel,
-                    form,
-                }));
-            },
-        );
+        let (size, frequency, form) = (images.block, images.frequency, PhantomData);
+        let panels = images.vectors_mut().par_chunks_exact_mut(size).enumerate().take(blocks[0]);
+        panels.for_each(|(block, panel)| {
+            let channels = Channels { plan, strips, numbers: image, block, panel, frequency, form };
+            vectorised(ImageChannels::<F, P, R>(channels));
+        });
         let mut maps = Panels::by_block(P * P, blocks[1], strips.tiles);
-        let size = maps.block;
-        maps.vectors_mut().par_chunks_exact_mut(size).enumerate().take(blocks[1]).for_each(
-            |(block, panel)| {
-                let form = PhantomData;
-                vectorised(MapChannels::<F, P, R>(Channels {
-                    plan,
-                    strips,
-                    numbers: map,
-                    block,
-                    panel,
-                    form,
-                }));
-            },
-        );
+        let (size, frequency) = (maps.block, maps.frequency);
+        let panels = maps.vectors_mut().par_chunks_exact_mut(size).enumerate().take(blocks[1]);
+        panels.for_each(|(block, panel)| {
+            let channels = Channels { plan, strips, numbers: map, block, panel, frequency, form };
+            vectorised(MapChannels::<F, P, R>(channels));
+        });
         let size = sums.frequency;
         let products = sums.vectors_mut().par_chunks_exact_mut(size).take(P * P).enumerate();
         products.for_each(|(frequency, sums)| {
-            let [images, maps] = [&images, &maps];
-            let tiles = strips.tiles;
-            vectorised(Products {
-                frequency,
-                images,
-                maps,
-                blocks: blocks[0],
-                outer,
-                tiles,
-                sums,
-                add: n > 0,
-            });
+            let (images, maps, tiles, add) = (&images, &maps, strips.tiles, n > 0);
+            vectorised(Products { frequency, images, maps, blocks: blocks[0], outer, tiles, sums, add });
         });
     }
     let mut weight = vec![0.0; outer * plan.shapes.patch()];

@@ -2,8 +2,8 @@
 
 use std::marker::PhantomData;
 
-use super::form::Form;
-use super::lines::{across, read};
+use super::form::{Form, across};
+use super::lines::read;
 use super::panels::{Panels, Vector, ZERO, multiply};
 use super::strips::{Look, Strips};
 use super::tiles::transformed_lines;
@@ -18,8 +18,10 @@ pub(super) struct Channels<'a, F> {
     pub(super) numbers: &'a [f32],
     /// Which sixteen channels.
     pub(super) block: usize,
-    /// Gets the transformed tiles: `[frequency, tile]`.
+    /// Gets the transformed tiles: `[frequency, tile]`,
     pub(super) panel: &'a mut [Vector],
+    /// so many vectors from one frequency to the next.
+    pub(super) frequency: usize,
     pub(super) form: PhantomData<F>,
 }
 
@@ -34,13 +36,13 @@ impl<F: Form<P, TILE, R>, const P: usize, const R: usize> Work for ImageChannels
 
     #[inline(always)]
     fn run<const FUSED: bool>(self) {
-        let Channels { plan, strips, numbers, block, panel, .. } = self.0;
+        let Channels { plan, strips, numbers, block, panel, frequency, .. } = self.0;
         let (shapes, count) = (&plan.shapes, plan.inner());
         let look = |row: usize| plan.look(row);
-        let phases = shapes.stride * shapes.stride;
-        let plane =
-            |row: usize, sample: usize| plane(numbers, sample * shapes.inner + row / phases, shapes.pixels());
-        transformed::<P, P, FUSED>(strips, block, count, look, plane, panel, F::image);
+        let plane = |row: usize, sample: usize| {
+            plane(numbers, sample * shapes.inner + plan.channel(row), shapes.pixels())
+        };
+        transformed::<P, P, FUSED>(strips, [block, count], look, plane, (panel, frequency), F::image);
     }
 }
 
@@ -49,13 +51,13 @@ impl<F: Form<P, TILE, R>, const P: usize, const R: usize> Work for MapChannels<'
 
     #[inline(always)]
     fn run<const FUSED: bool>(self) {
-        let Channels { plan, strips, numbers, block, panel, .. } = self.0;
+        let Channels { plan, strips, numbers, block, panel, frequency, .. } = self.0;
         let shapes = &plan.shapes;
-        let look = |_| Look { size: shapes.map, stride: 1, outside: [0; 2] };
+        let look = |_| plan.look_at_map();
         let plane =
             |row: usize, sample: usize| plane(numbers, sample * shapes.outer + row, shapes.positions());
         let f = F::map_transposed;
-        transformed::<TILE, P, FUSED>(strips, block, shapes.outer, look, plane, panel, f);
+        transformed::<TILE, P, FUSED>(strips, [block, shapes.outer], look, plane, (panel, frequency), f);
     }
 }
 
@@ -63,11 +65,10 @@ impl<F: Form<P, TILE, R>, const P: usize, const R: usize> Work for MapChannels<'
 #[inline(always)]
 fn transformed<'a, const I: usize, const O: usize, const FUSED: bool>(
     strips: &Strips,
-    block: usize,
-    count: usize,
+    [block, count]: [usize; 2],
     look: impl Fn(usize) -> Look,
     plane: impl Fn(usize, usize) -> &'a [f32],
-    panel: &mut [Vector],
+    (panel, frequency): (&mut [Vector], usize),
     f: impl Fn([f32; I]) -> [f32; O],
 ) {
     let length = strips.tile_rows * O * strips.width;
@@ -93,7 +94,7 @@ fn transformed<'a, const I: usize, const O: usize, const FUSED: bool>(
             read::<I, FUSED>(&lines[i * strips.width..], &offsets, &mut d);
             across(&d, &mut v, &f);
             for (j, v) in v.iter().enumerate() {
-                panel[(i * O + j) * (strips.tiles | 1) + tile] = *v;
+                panel[(i * O + j) * frequency + tile] = *v;
             }
         }
     }

@@ -2,8 +2,10 @@
 
 use std::marker::PhantomData;
 
+use rayon::prelude::*;
+
 use super::form::{Form, both};
-use super::panels::{Panels, ZERO};
+use super::panels::{Panels, Vector, ZERO};
 use super::{Plan, TILE};
 use crate::vectors::{LANES, Work, vectorised};
 
@@ -11,7 +13,7 @@ use crate::vectors::{LANES, Work, vectorised};
 #[inline(always)]
 fn first_tap(plan: &Plan, outer: usize, inner: usize) -> usize {
     let (stride, [height, width]) = (plan.shapes.stride, plan.shapes.kernel);
-    let (channel, phase) = (inner / (stride * stride), inner % (stride * stride));
+    let (channel, phase) = (plan.channel(inner), inner % (stride * stride));
     ((outer * plan.shapes.inner + channel) * height + phase / stride) * width + phase % stride
 }
 
@@ -28,7 +30,9 @@ pub(super) struct Taps<'a, F, const P: usize, const R: usize> {
     /// Whether the columns are the channels of the image, for a scatter, or those of the map.
     scatter: bool,
     block: usize,
-    panel: &'a mut [[f32; LANES]],
+    panel: &'a mut [Vector],
+    /// Vectors from one frequency to the next.
+    frequency: usize,
     form: PhantomData<F>,
 }
 
@@ -36,15 +40,14 @@ impl<F: Form<P, TILE, R>, const P: usize, const R: usize> Taps<'_, F, P, R> {
     /// The transformed `weight` `[outer, inner, kernel]`: columns are the outer channels and rows the inner ones, or
     /// the other way round on `scatter`.
     pub(super) fn panels(plan: &Plan, weight: &[f32], scatter: bool) -> Panels {
-        use rayon::prelude::*;
         let (inner, outer) = (plan.inner(), plan.shapes.outer);
         let (columns, rows) = if scatter { (inner, outer) } else { (outer, inner) };
         let blocks = columns.div_ceil(LANES);
         let mut panels = Panels::by_block(P * P, blocks, rows);
-        let size = panels.block;
+        let (size, frequency) = (panels.block, panels.frequency);
         let each = panels.vectors_mut().par_chunks_exact_mut(size).enumerate().take(blocks);
         each.for_each(|(block, panel)| {
-            vectorised(Taps::<F, P, R> { plan, weight, scatter, block, panel, form: PhantomData });
+            vectorised(Taps::<F, P, R> { plan, weight, scatter, block, panel, frequency, form: PhantomData });
         });
         panels
     }
@@ -55,7 +58,7 @@ impl<F: Form<P, TILE, R>, const P: usize, const R: usize> Work for Taps<'_, F, P
 
     #[inline(always)]
     fn run<const FUSED: bool>(self) {
-        let Self { plan, weight, scatter, block, panel, .. } = self;
+        let Self { plan, weight, scatter, block, panel, frequency, .. } = self;
         let [down, right] = steps(plan);
         let (inner, outer) = (plan.inner(), plan.shapes.outer);
         let (columns, rows) = if scatter { (inner, outer) } else { (outer, inner) };
@@ -72,7 +75,7 @@ impl<F: Form<P, TILE, R>, const P: usize, const R: usize> Work for Taps<'_, F, P
             }
             both(&g, &mut half, &mut u, F::taps);
             for (n, u) in u.as_flattened().iter().enumerate() {
-                panel[n * (rows | 1) + row] = *u;
+                panel[n * frequency + row] = *u;
             }
         }
     }

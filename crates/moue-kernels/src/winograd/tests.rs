@@ -1,7 +1,7 @@
 //! Against sums in f64, over shapes with every kind of edge, and on several numbers of threads.
 
 use super::{Plan, Shapes};
-use crate::lowering::{gather, gather_columns, scatter_columns, weights_columns};
+use crate::lowering::{gather, gather_columns, scatter, scatter_columns, weights_columns};
 
 fn numbers(count: usize, seed: usize) -> Vec<f32> {
     (0..count).map(|n| ((n * 7919 + seed * 104_729) % 20_011) as f32 / 10_005.5 - 1.0).collect()
@@ -115,9 +115,15 @@ fn a_sample_s_result_does_not_depend_on_its_batch() {
             let three = shapes([3, 6, 20], image, kernel, 1);
             let one = Shapes { samples: 1, ..three };
             let (x, weight) = (numbers(3 * 6 * three.pixels(), 1), numbers(20 * three.patch(), 2));
-            let together = gather(&three, &x, &weight);
+            let map = numbers(3 * 20 * three.positions(), 3);
+            let bits = |numbers: Vec<f32>| numbers.into_iter().map(f32::to_bits).collect::<Vec<_>>();
             let apart = x.chunks_exact(6 * one.pixels()).flat_map(|x| gather(&one, x, &weight));
-            assert!(together.into_iter().map(f32::to_bits).eq(apart.map(f32::to_bits)), "{three:?}");
+            assert!(bits(gather(&three, &x, &weight)) == bits(apart.collect()), "{three:?}");
+            let apart = map.chunks_exact(20 * one.positions()).flat_map(|map| scatter(&one, map, &weight));
+            assert!(
+                bits(scatter(&three, &map, &weight)) == bits(apart.collect()),
+                "the transpose of {three:?}"
+            );
         }
     }
 }

@@ -2,8 +2,8 @@
 
 use std::marker::PhantomData;
 
-use super::form::Form;
-use super::lines::{across, down, read, rows};
+use super::form::{Form, across};
+use super::lines::{down, read, rows};
 use super::panels::{Panels, ZERO, multiply};
 use super::strips::{Look, Strips};
 use super::{Plan, TILE, plane};
@@ -95,7 +95,7 @@ impl<F: Form<P, TILE, R>, const P: usize, const R: usize> Work for Gather<'_, F,
         let mut lines = Scratch::new(strips.tile_rows * P * strips.width);
         let offsets = strips.offsets(P, strips.width);
         for row in 0..inner {
-            let channel = row / (shapes.stride * shapes.stride);
+            let channel = plan.channel(row);
             let plane = |sample: usize| plane(input, sample * shapes.inner + channel, shapes.pixels());
             transformed_lines::<P, P>(strips, &plan.look(row), plane, &mut buffer, &mut lines, F::image);
             for (block, offsets) in offsets.iter().enumerate() {
@@ -155,7 +155,7 @@ impl<F: Form<P, TILE, R>, const P: usize, const R: usize> Work for Scatter<'_, F
         let mut buffer = Scratch::new(strips.len());
         let mut lines = Scratch::new(strips.tile_rows * P * strips.width);
         let offsets = strips.offsets(P, strips.width);
-        let look = Look { size: shapes.map, stride: 1, outside: [0; 2] };
+        let look = plan.look_at_map();
         for row in 0..shapes.outer {
             let plane = |sample: usize| plane(input, sample * shapes.outer + row, shapes.positions());
             let f = F::map_transposed;
@@ -210,7 +210,7 @@ impl<F: Form<P, TILE, R>, const P: usize, const R: usize> Work for Scatter<'_, F
                 let to = &mut buffer[start..][..P * strips.width];
                 to.iter_mut().zip(patches.iter()).for_each(|(to, value)| *to += value);
             }
-            let channel = row / (shapes.stride * shapes.stride);
+            let channel = plan.channel(row);
             strips.add(&plan.look(row), &buffer, |sample, y| {
                 let start = ((sample * shapes.inner + channel) * height + y) * width;
                 // SAFETY: the row is reached by the strips' patches, and the caller of `new` has given those to this

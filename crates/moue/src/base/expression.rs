@@ -97,6 +97,35 @@ impl FromStr for Expression {
     }
 }
 
+/// Which expressions are asked for, of a model or of a training: the word `all`, or names with commas between them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Targets {
+    /// All that can be had.
+    All,
+    /// These, each once.
+    These(Vec<Expression>),
+}
+
+impl FromStr for Targets {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self, Error> {
+        if text.trim().eq_ignore_ascii_case("all") {
+            return Ok(Self::All);
+        }
+        let mut targets = Vec::new();
+        for name in text.split(',') {
+            let target = name.parse().map_err(|error: Error| {
+                Error::config(error.to_string(), format!("{} or all", error.hint().unwrap_or_default()))
+            })?;
+            if !targets.contains(&target) {
+                targets.push(target);
+            }
+        }
+        Ok(Self::These(targets))
+    }
+}
+
 /// The labels as one-hot rows, `[batch, 8]`, 1 at each expression's index.
 pub fn one_hot(expressions: &[Expression], device: &Device) -> Tensor<2> {
     let mut rows = vec![0f32; expressions.len() * Expression::COUNT];
@@ -120,6 +149,15 @@ mod tests {
         assert_eq!(Expression::from_index(8), None);
         assert_eq!("Fear".parse::<Expression>().unwrap(), Expression::Fearful);
         assert!("hungry".parse::<Expression>().unwrap_err().hint().unwrap().contains("surprised"));
+    }
+
+    #[test]
+    fn targets_are_all_or_some_each_once() {
+        assert_eq!("All".parse::<Targets>().unwrap(), Targets::All);
+        let these = Targets::These(vec![Expression::Sad, Expression::Happy]);
+        assert_eq!("sad, happy,sad".parse::<Targets>().unwrap(), these);
+        let error = "sad,hungry".parse::<Targets>().unwrap_err();
+        assert!(error.to_string().contains("hungry") && error.hint().unwrap().ends_with("or all"));
     }
 
     #[test]

@@ -14,7 +14,7 @@ use super::config::RunConfig;
 use super::folder::read_config;
 use super::train::check_data;
 use crate::base::error::{Error, Result};
-use crate::base::expression::Expression;
+use crate::base::expression::{Expression, Targets};
 use crate::base::file::{Disk, create_folder, write_whole};
 use crate::methods::{MethodConfig, Translator};
 use crate::nn::edit::Edit;
@@ -134,10 +134,15 @@ impl RunSet {
     }
 }
 
-/// All that a method has networks for: every expression but what the sources show.
-pub fn all_targets(run: &RunConfig) -> Vec<Expression> {
-    let source = run.method.direction().map(|direction| direction.from);
-    Expression::ALL.into_iter().filter(|&target| Some(target) != source).collect()
+/// The networks of a set that was asked for; all are a network for every expression but what the sources show.
+pub fn set_targets(targets: &Targets, run: &RunConfig) -> Vec<Expression> {
+    match targets {
+        Targets::All => {
+            let source = run.method.direction().map(|direction| direction.from);
+            Expression::ALL.into_iter().filter(|&target| Some(target) != source).collect()
+        }
+        Targets::These(targets) => targets.clone(),
+    }
 }
 
 /// The configuration of the run in `path`, or that of a set's runs.
