@@ -1,9 +1,12 @@
-//! Attention over positions in tiles: `o_j = sum_i softmax_i(key_i . query_j) value_i`.
+//! Attention over positions: `o_j = sum_i softmax_i(key_i . query_j) value_i`.
 //!
-//! A tile is a run of query positions against all keys, so each row's softmax is complete and no running
-//! maximum is needed. The forward holds two maps of a tile, the backward four; a map is at most
-//! [`TILE_BYTES`], whatever the image and the batch, unless a single row of the whole batch is larger.
-//! The backward computes the map again from query and key instead of keeping it.
+//! Composed of burn's operations it works in tiles. A tile is a run of query positions against all keys, so each row's
+//! softmax is complete and no running maximum is needed. The forward holds two maps of a tile, the backward four; a
+//! map is at most [`TILE_BYTES`], whatever the image and the batch, unless a single row of the whole batch is larger.
+//! The backward computes the map again from query and key instead of keeping it. The CPU's kernel is in
+//! `attention_flex`.
+
+use std::ops::Range;
 
 use burn::Tensor;
 use burn::backend::tensor::FloatTensor;
@@ -29,68 +32,88 @@ pub fn attention(query: Tensor<3>, key: Tensor<3>, value: Tensor<3>) -> Tensor<3
     Tensor::from_dispatch(output)
 }
 
-pub(crate) fn forward<B: Backend>(
-    query: FloatTensor<B>,
-    key: FloatTensor<B>,
-    value: FloatTensor<B>,
-) -> FloatTensor<B> {
-    let outputs = tiles(&key.shape())
-        .map(|tile| {
-            let map = map::<B>(columns::<B>(&query, &tile), key.clone()); // [batch, tile, positions]
-            B::float_matmul(value.clone(), transpose::<B>(map))
-        })
-        .collect();
-    B::float_cat(outputs, 2)
-}
+/// The operations composed of burn's.
+pub(crate) mod portable {
+    use super::*;
 
-/// Gradients of query, key and value.
-fn backward<B: Backend>(
-    query: FloatTensor<B>,
-    key: FloatTensor<B>,
-    value: FloatTensor<B>,
-    output: FloatTensor<B>,
-) -> [FloatTensor<B>; 3] {
-    let mut query_gradients = Vec::new();
-    let mut sums: Option<(FloatTensor<B>, FloatTensor<B>)> = None;
-    for tile in tiles(&key.shape()) {
-        let query = columns::<B>(&query, &tile); // [batch, width, tile]
-        let output = columns::<B>(&output, &tile); // [batch, channels, tile]
-        let map = map::<B>(query.clone(), key.clone()); // [batch, tile, positions]
-        let value_gradient = B::float_matmul(output.clone(), map.clone());
-        // Through the softmax: score' = map (map' - sum_i map map').
-        let weighted = B::float_mul(B::float_matmul(transpose::<B>(output), value.clone()), map.clone());
-        let sum = B::float_sum_dim(weighted.clone(), 2);
-        let scores = B::float_sub(weighted, B::float_mul(map, sum));
-        query_gradients.push(B::float_matmul(key.clone(), transpose::<B>(scores.clone())));
-        let key_gradient = B::float_matmul(query, scores);
-        sums = Some(match sums {
-            None => (key_gradient, value_gradient),
-            Some((key, value)) => (B::float_add(key, key_gradient), B::float_add(value, value_gradient)),
-        });
+    /// The attended values and the statistics of the rows.
+    pub(crate) fn forward<B: Backend>(
+        query: FloatTensor<B>,
+        key: FloatTensor<B>,
+        value: FloatTensor<B>,
+    ) -> (FloatTensor<B>, FloatTensor<B>) {
+        let (mut outputs, mut statistics) = (Vec::new(), Vec::new());
+        for tile in tiles(&key.shape()) {
+            let scores = scores::<B>(columns::<B>(&query, &tile), key.clone()); // [batch, tile, positions]
+            let largest = B::float_max_dim(scores.clone(), 2);
+            let map = B::float_exp(B::float_sub(scores, largest.clone()));
+            let inverse = B::float_recip(B::float_sum_dim(map.clone(), 2));
+            let map = B::float_mul(map, inverse.clone());
+            outputs.push(B::float_matmul(value.clone(), transpose::<B>(map)));
+            statistics.push(transpose::<B>(B::float_cat(vec![largest, inverse], 2)));
+        }
+        (B::float_cat(outputs, 2), B::float_cat(statistics, 2))
     }
-    let (key, value) = sums.expect("an image has at least one position");
-    [B::float_cat(query_gradients, 2), key, value]
-}
 
-/// The attention of a tile's queries over all positions, `[batch, tile, positions]`; every row sums to 1.
-fn map<B: Backend>(query: FloatTensor<B>, key: FloatTensor<B>) -> FloatTensor<B> {
-    B::softmax(B::float_matmul(transpose::<B>(query), key), 2)
-}
+    /// Gradients of query, key and value.
+    pub(crate) fn backward<B: Backend>(
+        [query, key, value]: [FloatTensor<B>; 3],
+        attended: FloatTensor<B>,
+        statistics: FloatTensor<B>,
+        output: FloatTensor<B>,
+    ) -> (FloatTensor<B>, FloatTensor<B>, FloatTensor<B>) {
+        let mut query_gradients = Vec::new();
+        let mut sums: Option<(FloatTensor<B>, FloatTensor<B>)> = None;
+        let products = B::float_sum_dim(B::float_mul(attended, output.clone()), 1); // [batch, 1, positions]
+        for tile in tiles(&key.shape()) {
+            let query = columns::<B>(&query, &tile); // [batch, width, tile]
+            let output = columns::<B>(&output, &tile); // [batch, channels, tile]
+            let row = |tensor| transpose::<B>(columns::<B>(tensor, &tile));
+            let statistics = row(&statistics); // [batch, tile, 2]
+            let statistic =
+                |n: usize| B::float_slice(statistics.clone(), &slices([None, None, Some(n..n + 1)]));
+            let scores = scores::<B>(query.clone(), key.clone());
+            let map = B::float_exp(B::float_sub(scores, statistic(0)));
+            let map = B::float_mul(map, statistic(1)); // [batch, tile, positions]
+            let value_gradient = B::float_matmul(output.clone(), map.clone());
+            // Through the softmax: score' = map (map' - sum_i map map'), and that sum is o . o'.
+            let change = B::float_sub(B::float_matmul(transpose::<B>(output), value.clone()), row(&products));
+            let scores = B::float_mul(change, map);
+            query_gradients.push(B::float_matmul(key.clone(), transpose::<B>(scores.clone())));
+            let key_gradient = B::float_matmul(query, scores);
+            sums = Some(match sums {
+                None => (key_gradient, value_gradient),
+                Some((key, value)) => (B::float_add(key, key_gradient), B::float_add(value, value_gradient)),
+            });
+        }
+        let (key, value) = sums.expect("an image has at least one position");
+        (B::float_cat(query_gradients, 2), key, value)
+    }
 
-fn transpose<B: Backend>(tensor: FloatTensor<B>) -> FloatTensor<B> {
-    B::float_swap_dims(tensor, 1, 2)
-}
+    /// `[batch, tile, positions]`.
+    fn scores<B: Backend>(query: FloatTensor<B>, key: FloatTensor<B>) -> FloatTensor<B> {
+        B::float_matmul(transpose::<B>(query), key)
+    }
 
-fn columns<B: Backend>(tensor: &FloatTensor<B>, range: &std::ops::Range<usize>) -> FloatTensor<B> {
-    B::float_slice(tensor.clone(), &[Slice::full(), Slice::full(), Slice::from(range.clone())])
-}
+    fn transpose<B: Backend>(tensor: FloatTensor<B>) -> FloatTensor<B> {
+        B::float_swap_dims(tensor, 1, 2)
+    }
 
-/// The runs of query positions whose map stays below [`TILE_BYTES`].
-fn tiles(key: &Shape) -> impl Iterator<Item = std::ops::Range<usize>> + use<> {
-    let (batch, positions) = (key[0], key[2]);
-    let row = batch * positions * size_of::<f32>();
-    let tile = (TILE_BYTES / row.max(1)).clamp(1, positions.max(1));
-    (0..positions).step_by(tile).map(move |start| start..(start + tile).min(positions))
+    fn columns<B: Backend>(tensor: &FloatTensor<B>, range: &Range<usize>) -> FloatTensor<B> {
+        B::float_slice(tensor.clone(), &slices([None, None, Some(range.clone())]))
+    }
+
+    fn slices(ranges: [Option<Range<usize>>; 3]) -> [Slice; 3] {
+        ranges.map(|range| range.map_or(Slice::full(), Slice::from))
+    }
+
+    /// The runs of query positions whose map stays below [`TILE_BYTES`].
+    pub(super) fn tiles(key: &Shape) -> impl Iterator<Item = Range<usize>> + use<> {
+        let (batch, positions) = (key[0], key[2]);
+        let row = batch * positions * size_of::<f32>();
+        let tile = (TILE_BYTES / row.max(1)).clamp(1, positions.max(1));
+        (0..positions).step_by(tile).map(move |start| start..(start + tile).min(positions))
+    }
 }
 
 /// [`attention`] as a node of the graph.
@@ -102,15 +125,17 @@ pub(crate) fn tracked<B: Operations, C: CheckpointStrategy>(
     #[derive(Debug)]
     struct Attention;
 
-    impl<B: Backend> Backward<B, 3> for Attention {
-        type State = [NodeId; 3];
+    impl<B: Operations> Backward<B, 3> for Attention {
+        type State = ([NodeId; 3], [FloatTensor<B>; 2]);
 
-        fn backward(self, ops: Ops<[NodeId; 3], 3>, grads: &mut Gradients, checkpointer: &mut Checkpointer) {
+        fn backward(self, ops: Ops<Self::State, 3>, grads: &mut Gradients, checkpointer: &mut Checkpointer) {
             let output = grads.consume::<B>(&ops.node);
+            let (inputs, [attended, statistics]) = ops.state;
             let [query, key, value] =
-                ops.state.map(|id| checkpointer.retrieve_node_output::<FloatTensor<B>>(id));
-            let gradients = backward::<B>(query, key, value, output);
-            for (parent, gradient) in ops.parents.into_iter().zip(gradients) {
+                inputs.map(|id| checkpointer.retrieve_node_output::<FloatTensor<B>>(id));
+            let (query, key, value) =
+                B::position_attention_backward(query, key, value, attended, statistics, output);
+            for (parent, gradient) in ops.parents.into_iter().zip([query, key, value]) {
                 if let Some(node) = parent {
                     grads.register::<B>(node.id, gradient);
                 }
@@ -119,11 +144,12 @@ pub(crate) fn tracked<B: Operations, C: CheckpointStrategy>(
     }
 
     let nodes = [query.node(), key.node(), value.node()];
-    match Attention.prepare::<C>(nodes).compute_bound().stateful() {
+    match Backward::<B, 3>::prepare::<C>(Attention, nodes).compute_bound().stateful() {
         OpsKind::Tracked(mut prepared) => {
-            let state = [&query, &key, &value].map(|tensor| prepared.checkpoint(tensor));
+            let inputs = [&query, &key, &value].map(|tensor| prepared.checkpoint(tensor));
             let [query, key, value] = [query, key, value].map(|tensor| tensor.into_primitive());
-            prepared.finish(state, B::position_attention(query, key, value))
+            let (attended, statistics) = B::position_attention_forward(query, key, value);
+            prepared.finish((inputs, [attended.clone(), statistics]), attended)
         }
         OpsKind::UnTracked(prepared) => {
             let [query, key, value] = [query, key, value].map(|tensor| tensor.into_primitive());
@@ -134,6 +160,7 @@ pub(crate) fn tracked<B: Operations, C: CheckpointStrategy>(
 
 #[cfg(test)]
 mod tests {
+    use super::portable::tiles;
     use super::*;
 
     #[test]

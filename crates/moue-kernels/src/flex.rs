@@ -5,8 +5,8 @@ use burn::tensor::{Bytes, DType, Shape};
 use burn_flex::{FlexTensor, Layout};
 
 use crate::{
-    AdamStep, Operations, Step, adam, convolution, convolution_flex, grid_sample, grid_sample_flex,
-    instance_norm, instance_norm_flex, products,
+    AdamStep, Operations, Step, adam, attention, attention_flex, convolution, convolution_flex, grid_sample,
+    grid_sample_flex, instance_norm, instance_norm_flex, products,
 };
 
 /// Whether the kernels can take a tensor: they know only f32, and nothing is left to them of an empty one.
@@ -27,6 +27,33 @@ pub(crate) fn tensor(numbers: Vec<f32>, shape: Shape) -> FlexTensor {
 }
 
 impl Operations for Flex {
+    fn position_attention_forward(
+        query: FloatTensor<Self>,
+        key: FloatTensor<Self>,
+        value: FloatTensor<Self>,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>) {
+        if [&query, &key, &value].into_iter().all(takes) {
+            attention_flex::forward(query, key, value)
+        } else {
+            attention::portable::forward::<Self>(query, key, value)
+        }
+    }
+
+    fn position_attention_backward(
+        query: FloatTensor<Self>,
+        key: FloatTensor<Self>,
+        value: FloatTensor<Self>,
+        attended: FloatTensor<Self>,
+        statistics: FloatTensor<Self>,
+        output: FloatTensor<Self>,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
+        if [&query, &key, &value].into_iter().all(takes) {
+            attention_flex::backward([query, key, value], attended, statistics, output)
+        } else {
+            attention::portable::backward::<Self>([query, key, value], attended, statistics, output)
+        }
+    }
+
     fn adam(
         parameter: FloatTensor<Self>,
         gradient: FloatTensor<Self>,

@@ -15,6 +15,8 @@
 
 mod adam;
 mod attention;
+mod attention_flex;
+mod attention_tiles;
 mod columns;
 mod convolution;
 mod convolution_flex;
@@ -26,6 +28,7 @@ mod instance_norm_flex;
 mod lanes;
 mod lowering;
 mod matrix;
+mod panels;
 #[cfg(test)]
 mod portable_tests;
 mod products;
@@ -51,7 +54,30 @@ pub trait Operations: Backend {
         key: FloatTensor<Self>,
         value: FloatTensor<Self>,
     ) -> FloatTensor<Self> {
-        attention::forward::<Self>(query, key, value)
+        Self::position_attention_forward(query, key, value).0
+    }
+
+    /// [`attention`], and what its backward pass needs to make each row of the map again, `[batch, 2, positions]`: the
+    /// largest score, and 1 / the sum of the exponentials of the scores less that.
+    fn position_attention_forward(
+        query: FloatTensor<Self>,
+        key: FloatTensor<Self>,
+        value: FloatTensor<Self>,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>) {
+        attention::portable::forward::<Self>(query, key, value)
+    }
+
+    /// The gradients of [`attention`] by query, key and value; `attended` is what it gave and `output` the gradient
+    /// by that.
+    fn position_attention_backward(
+        query: FloatTensor<Self>,
+        key: FloatTensor<Self>,
+        value: FloatTensor<Self>,
+        attended: FloatTensor<Self>,
+        statistics: FloatTensor<Self>,
+        output: FloatTensor<Self>,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
+        attention::portable::backward::<Self>([query, key, value], attended, statistics, output)
     }
 
     /// See [`adam`].

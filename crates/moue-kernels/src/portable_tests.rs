@@ -5,7 +5,7 @@ use burn::backend::Flex;
 use burn::tensor::{Device, TensorData};
 use burn_flex::FlexTensor;
 
-use crate::{Operations, Step, convolution, grid_sample, instance_norm, products};
+use crate::{Operations, Step, attention, convolution, grid_sample, instance_norm, products};
 
 /// Numbers in -1..1 that look random.
 fn numbers<const D: usize>(shape: [usize; D], seed: usize) -> FlexTensor {
@@ -47,6 +47,29 @@ fn instance_norms_agree() {
         );
         let (d, e, f) =
             instance_norm::portable::backward::<Flex>(x, [weight, bias], [mean, inverse], output, relu);
+        agree("backward", [a, b, c], [d, e, f]);
+    }
+}
+
+#[test]
+fn attentions_agree() {
+    for [batch, width, channels, positions] in [[2, 3, 5, 70], [1, 8, 64, 300]] {
+        let [query, key] = [1, 2].map(|seed| numbers([batch, width, positions], seed));
+        let [value, output] = [3, 4].map(|seed| numbers([batch, channels, positions], seed));
+        let fast = Flex::position_attention_forward(query.clone(), key.clone(), value.clone());
+        let portable = attention::portable::forward::<Flex>(query.clone(), key.clone(), value.clone());
+        let (attended, statistics) = fast.clone();
+        agree("forward", [fast.0, fast.1], [portable.0, portable.1]);
+        let inputs = [query.clone(), key.clone(), value.clone()];
+        let (a, b, c) = Flex::position_attention_backward(
+            query,
+            key,
+            value,
+            attended.clone(),
+            statistics.clone(),
+            output.clone(),
+        );
+        let (d, e, f) = attention::portable::backward::<Flex>(inputs, attended, statistics, output);
         agree("backward", [a, b, c], [d, e, f]);
     }
 }

@@ -42,3 +42,42 @@ pub(crate) fn portable<W: Work>(work: W) -> W::Output {
 pub(crate) fn multiply_add<const FUSED: bool>(a: f32, b: f32, c: f32) -> f32 {
     if FUSED { a.mul_add(b, c) } else { a * b + c }
 }
+
+/// `e^x` within 2 units in the last place, and not below `e^-87`; of no number, no number.
+#[inline(always)]
+pub(crate) fn exponential<const FUSED: bool>(x: f32) -> f32 {
+    /// Adding it leaves the nearest whole number in the last bits.
+    const ROUND: f32 = 12_582_912.0; // 1.5 * 2^23
+    const LN_2: [f32; 2] = [0.693_359_4, -2.121_944_4e-4]; // The first has few bits: its multiples are exact.
+    let x = if x < -87.0 { -87.0 } else { x };
+    let rounded = multiply_add::<FUSED>(x, std::f32::consts::LOG2_E, ROUND);
+    let power = rounded - ROUND;
+    let rest = multiply_add::<FUSED>(power, -LN_2[1], multiply_add::<FUSED>(power, -LN_2[0], x));
+    // At most ln(2) / 2 is left. Written out, for a loop would keep the loop over lanes from becoming vectors.
+    let series = multiply_add::<FUSED>(1.0 / 5040.0, rest, 1.0 / 720.0);
+    let series = multiply_add::<FUSED>(series, rest, 1.0 / 120.0);
+    let series = multiply_add::<FUSED>(series, rest, 1.0 / 24.0);
+    let series = multiply_add::<FUSED>(series, rest, 1.0 / 6.0);
+    let series = multiply_add::<FUSED>(series, rest, 0.5);
+    let value = multiply_add::<FUSED>(series * rest, rest, rest) + 1.0;
+    f32::from_bits(value.to_bits().wrapping_add(rounded.to_bits() << 23))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn exponentials_are_right_to_the_last_places() {
+        for n in -8_700..8_800 {
+            let x = n as f32 / 100.0;
+            let expected = f64::from(x).exp();
+            for found in [exponential::<true>(x), exponential::<false>(x)] {
+                let error = (f64::from(found) - expected).abs() / expected;
+                assert!(error < 2.0 * f64::from(f32::EPSILON), "e^{x}: {found}, off by {error}");
+            }
+        }
+        assert!(exponential::<true>(f32::NAN).is_nan() && exponential::<false>(f32::NAN).is_nan());
+        assert!(exponential::<true>(f32::NEG_INFINITY) < 1e-37);
+    }
+}

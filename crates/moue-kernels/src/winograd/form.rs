@@ -9,7 +9,7 @@
 //! The points decide how much is rounded away. Of 3x3 taps, +-sqrt(1/2) and +-sqrt(2) beside 0 and infinity round
 //! less than the usual +-1 and +-2 (Barabasz et al. 2020 on the choice of points); the tests have the figures.
 
-use super::panels::{Vector, ZERO};
+use crate::panels::{Vector, ZERO};
 use crate::vectors::LANES;
 
 /// `N` by `N` matrices, sixteen side by side.

@@ -1,7 +1,7 @@
 //! Transforms down the columns of lines, and between lines and sixteen tiles side by side.
 
 use super::form::across;
-use super::panels::{Vector, ZERO};
+use crate::panels::{Vector, ZERO};
 use crate::vectors::LANES;
 
 /// `f` down each column of `I` lines of `width` numbers: `O` lines.

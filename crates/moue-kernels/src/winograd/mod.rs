@@ -10,7 +10,6 @@
 
 mod form;
 mod lines;
-mod panels;
 mod strips;
 mod sums;
 mod taps;
@@ -25,9 +24,9 @@ use rayon::prelude::*;
 use crate::columns::Shapes;
 use crate::lowering::turned;
 use crate::matrix::Shared;
+use crate::panels::Panels;
 use crate::vectors::{LANES, vectorised};
 use form::{Form, ThreeTaps, TwoTaps};
-use panels::Panels;
 use strips::{Look, Strips};
 use sums::{Channels, ImageChannels, MapChannels, Products};
 use taps::{Taps, TapsBack};

@@ -4,11 +4,11 @@ use std::marker::PhantomData;
 
 use super::form::{Form, across};
 use super::lines::read;
-use super::panels::{Panels, Vector, ZERO, multiply};
 use super::strips::{Look, Strips};
 use super::tiles::transformed_lines;
 use super::{Plan, TILE, plane};
 use crate::matrix::Scratch;
+use crate::panels::{Panels, Vector, ZERO, multiply};
 use crate::vectors::{LANES, Work};
 
 /// Sixteen channels of the image or of the map, side by side.

@@ -5,8 +5,9 @@ use std::marker::PhantomData;
 use rayon::prelude::*;
 
 use super::form::{Form, both};
-use super::panels::{Panels, Vector, ZERO};
+use super::lines::{read, rows};
 use super::{Plan, TILE};
+use crate::panels::{Panels, Vector, ZERO};
 use crate::vectors::{LANES, Work, vectorised};
 
 /// Where the first tap lies that a channel of the map has of one of [`Plan::inner`].
@@ -63,13 +64,30 @@ impl<F: Form<P, TILE, R>, const P: usize, const R: usize> Work for Taps<'_, F, P
         let (inner, outer) = (plan.inner(), plan.shapes.outer);
         let (columns, rows) = if scatter { (inner, outer) } else { (outer, inner) };
         let (mut g, mut half, mut u) = ([[ZERO; R]; R], [[ZERO; R]; P], [[ZERO; P]; P]);
+        let (mut eight, mut four) = ([ZERO; 8], [ZERO; 4]);
         for row in 0..rows {
-            for (lane, column) in (block * LANES..columns.min((block + 1) * LANES)).enumerate() {
+            let first = |lane: usize| {
+                // Beyond the last column, whose results nobody asks for, the first one again.
+                let column =
+                    Some(block * LANES + lane).filter(|column| *column < columns).unwrap_or(block * LANES);
                 let [outer, inner] = if scatter { [row, column] } else { [column, row] };
-                let taps = &weight[first_tap(plan, outer, inner)..][..(R - 1) * (down + right) + 1];
-                for i in 0..R {
-                    for j in 0..R {
-                        g[i][j][lane] = taps[i * down + j * right];
+                first_tap(plan, outer, inner)
+            };
+            if plan.shapes.stride == 1 && R == 3 {
+                // Nine taps in a row: the first eight and the last four.
+                let offsets = std::array::from_fn(first);
+                read::<8, FUSED>(weight, &offsets, &mut eight);
+                read::<4, FUSED>(&weight[5..], &offsets, &mut four);
+                for tap in 0..R * R {
+                    g[tap / R][tap % R] = if tap < 8 { eight[tap] } else { four[3] };
+                }
+            } else {
+                for lane in 0..LANES {
+                    let taps = &weight[first(lane)..][..(R - 1) * (down + right) + 1];
+                    for i in 0..R {
+                        for j in 0..R {
+                            g[i][j][lane] = taps[i * down + j * right];
+                        }
                     }
                 }
             }
@@ -104,12 +122,26 @@ impl<F: Form<P, TILE, R>, const P: usize, const R: usize> Work for TapsBack<'_, 
         let Self { plan, sums, outer, row, .. } = self;
         let [down, right] = steps(plan);
         let (mut u, mut half, mut g) = ([[ZERO; P]; P], [[ZERO; P]; R], [[ZERO; R]; R]);
+        let mut fours = [[[0.0; 4]; LANES]; 2];
         for first in (0..plan.inner()).step_by(LANES) {
             for (n, u) in u.as_flattened_mut().iter_mut().enumerate() {
                 *u = sums.vectors()[sums.start(n, first / LANES) + outer];
             }
             both(&u, &mut half, &mut g, F::taps_transposed);
-            for (lane, inner) in (first..plan.inner().min(first + LANES)).enumerate() {
+            let inner = first..plan.inner().min(first + LANES);
+            if plan.shapes.stride == 1 && R == 3 {
+                let [a, b, c, d, e, f, g, h, last]: [&Vector; 9] = std::array::from_fn(|n| &g[n / R][n % R]);
+                rows::<FUSED>([a, b, c, d], &mut fours[0]);
+                rows::<FUSED>([e, f, g, h], &mut fours[1]);
+                for (lane, inner) in inner.enumerate() {
+                    let taps = &mut row[first_tap(plan, 0, inner)..][..9];
+                    taps[..4].copy_from_slice(&fours[0][lane]);
+                    taps[4..8].copy_from_slice(&fours[1][lane]);
+                    taps[8] = last[lane];
+                }
+                continue;
+            }
+            for (lane, inner) in inner.enumerate() {
                 let taps = &mut row[first_tap(plan, 0, inner)..];
                 for i in 0..R {
                     for j in 0..R {

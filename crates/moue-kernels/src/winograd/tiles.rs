@@ -4,10 +4,10 @@ use std::marker::PhantomData;
 
 use super::form::{Form, across};
 use super::lines::{down, read, rows};
-use super::panels::{Panels, ZERO, multiply};
 use super::strips::{Look, Strips};
 use super::{Plan, TILE, plane};
 use crate::matrix::{Scratch, Shared};
+use crate::panels::{Panels, ZERO, multiply};
 use crate::vectors::{LANES, Work};
 
 /// What a task works on.
