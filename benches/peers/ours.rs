@@ -52,6 +52,9 @@ fn main() {
     let [what, preset, batch, ..] = &arguments[..] else {
         panic!("usage: ours forward|train PRESET BATCH [WEIGHTS]")
     };
+    if what == "train" {
+        moue_kernels::keep_freed_memory(); // As the program does.
+    }
     let preset = PRESETS.iter().find(|known| known.name == preset).expect("a preset's name");
     let (mut method, _) = (preset.settings)();
     if let MethodConfig::Moue(config) = &mut method {

@@ -15,6 +15,9 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
     let Arguments { command, quiet } = Arguments::parse();
+    if command.computes_long() {
+        moue_kernels::keep_freed_memory();
+    }
     let result = match command {
         Command::Translate(arguments) => commands::translate::run(arguments, quiet),
         Command::Prepare(arguments) => commands::prepare::run(&arguments, quiet),

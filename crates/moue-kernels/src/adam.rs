@@ -1,4 +1,4 @@
-//! Adam's step (Kingma and Ba 2015) as PyTorch computes it.
+//! Adam's step (Kingma and Ba 2015) as PyTorch computes it, and the moving average of weights.
 
 use burn::Tensor;
 use burn::backend::tensor::FloatTensor;
@@ -7,6 +7,8 @@ use burn_flex::FlexTensor;
 use rayon::prelude::*;
 
 use crate::Operations;
+use crate::flex::values;
+use crate::vectors::{Work, vectorised};
 
 /// The numbers of one step.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -56,6 +58,23 @@ pub(crate) fn portable<B: Backend>(
     (B::float_sub(parameter, update), mean, square)
 }
 
+/// `average + share (parameter - average)`, all flat and of one length: an exponential moving average.
+pub fn follow(average: Tensor<1>, parameter: Tensor<1>, share: f32) -> Tensor<1> {
+    Tensor::from_dispatch(Dispatch::follow(average.into_dispatch(), parameter.into_dispatch(), share))
+}
+
+pub(crate) fn portable_follow<B: Backend>(
+    average: FloatTensor<B>,
+    parameter: FloatTensor<B>,
+    share: f32,
+) -> FloatTensor<B> {
+    let change = B::float_mul_scalar(B::float_sub(parameter, average.clone()), share.into());
+    B::float_add(average, change)
+}
+
+/// Numbers of a task.
+const CHUNK: usize = 1 << 15;
+
 /// One pass in place; the tensors are copied first only where someone else still holds them.
 pub(crate) fn fused(
     parameter: FlexTensor,
@@ -64,27 +83,53 @@ pub(crate) fn fused(
     square: FlexTensor,
     step: AdamStep,
 ) -> (FlexTensor, FlexTensor, FlexTensor) {
-    const CHUNK: usize = 1 << 15;
+    // Contiguous and as long as its storage: a view into a larger storage is copied.
     let [mut parameter, gradient, mut mean, mut square] =
         [parameter, gradient, mean, square].map(|tensor| tensor.to_contiguous());
-    // Contiguous and as long as its storage: a view into a larger storage was copied above.
-    let length = gradient.layout().num_elements();
-    let first = gradient.layout().start_offset();
-    let gradients = &gradient.storage::<f32>()[first..first + length];
     let parameters = parameter.storage_mut::<f32>().par_chunks_mut(CHUNK);
     let moments = mean
         .storage_mut::<f32>()
         .par_chunks_mut(CHUNK)
         .zip(square.storage_mut::<f32>().par_chunks_mut(CHUNK));
-    let inverse = 1.0 / step.correction;
-    parameters.zip(gradients.par_chunks(CHUNK)).zip(moments).for_each(|((p, g), (m, v))| {
-        for (((p, g), m), v) in p.iter_mut().zip(g).zip(m).zip(v) {
+    let work = parameters.zip(values(&gradient).par_chunks(CHUNK)).zip(moments);
+    work.for_each(|((parameters, gradients), (means, squares))| {
+        vectorised(Step { parameters, gradients, means, squares, step });
+    });
+    (parameter, mean, square)
+}
+
+struct Step<'a> {
+    parameters: &'a mut [f32],
+    gradients: &'a [f32],
+    means: &'a mut [f32],
+    squares: &'a mut [f32],
+    step: AdamStep,
+}
+
+impl Work for Step<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<const FUSED: bool>(self) {
+        let Self { parameters, gradients, means, squares, step } = self;
+        let inverse = 1.0 / step.correction;
+        let moments = means.iter_mut().zip(squares);
+        for ((p, g), (m, v)) in parameters.iter_mut().zip(gradients).zip(moments) {
             *m += (1.0 - step.beta1) * (g - *m);
             *v = step.beta2 * *v + (1.0 - step.beta2) * g * g;
             *p -= step.rate * (*m / (v.sqrt() * inverse + step.epsilon));
         }
+    }
+}
+
+/// In place, as [`fused`].
+pub(crate) fn fused_follow(average: FlexTensor, parameter: FlexTensor, share: f32) -> FlexTensor {
+    let [mut average, parameter] = [average, parameter].map(|tensor| tensor.to_contiguous());
+    let averages = average.storage_mut::<f32>().par_chunks_mut(CHUNK);
+    averages.zip(values(&parameter).par_chunks(CHUNK)).for_each(|(averages, parameters)| {
+        averages.iter_mut().zip(parameters).for_each(|(average, p)| *average += share * (p - *average));
     });
-    (parameter, mean, square)
+    average
 }
 
 #[cfg(test)]

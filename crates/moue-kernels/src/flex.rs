@@ -6,7 +6,7 @@ use burn_flex::{FlexTensor, Layout};
 
 use crate::{
     AdamStep, Operations, Step, adam, attention, attention_flex, convolution, convolution_flex, grid_sample,
-    grid_sample_flex, instance_norm, instance_norm_flex, products,
+    grid_sample_flex, instance_norm, instance_norm_flex, leaky_relu, products,
 };
 
 /// Whether the kernels can take a tensor: they know only f32, and nothing is left to them of an empty one.
@@ -62,6 +62,37 @@ impl Operations for Flex {
         step: AdamStep,
     ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
         adam::fused(parameter, gradient, mean, square, step)
+    }
+
+    fn follow(average: FloatTensor<Self>, parameter: FloatTensor<Self>, share: f32) -> FloatTensor<Self> {
+        adam::fused_follow(average, parameter, share)
+    }
+
+    fn scaled_leaky_relu(
+        x: FloatTensor<Self>,
+        scale: FloatTensor<Self>,
+        bias: FloatTensor<Self>,
+        slope: f32,
+    ) -> FloatTensor<Self> {
+        if takes(&x) {
+            leaky_relu::fast::forward(x, scale, bias, slope)
+        } else {
+            leaky_relu::portable::forward::<Self>(x, scale, bias, slope)
+        }
+    }
+
+    fn scaled_leaky_relu_backward(
+        x: FloatTensor<Self>,
+        scale: FloatTensor<Self>,
+        y: FloatTensor<Self>,
+        output: FloatTensor<Self>,
+        slope: f32,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
+        if takes(&x) {
+            leaky_relu::fast::backward(x, scale, y, output, slope)
+        } else {
+            leaky_relu::portable::backward::<Self>(x, scale, y, output, slope)
+        }
     }
 
     fn convolution(x: FloatTensor<Self>, weight: FloatTensor<Self>, step: Step) -> FloatTensor<Self> {

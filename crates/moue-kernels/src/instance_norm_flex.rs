@@ -9,8 +9,9 @@ use rayon::prelude::*;
 
 use crate::flex::{tensor, values};
 use crate::instance_norm::EPSILON;
-use crate::lanes::{sum, sum_of, sums_of_pairs};
+use crate::lanes::{sum_of, sums_of_pairs};
 use crate::matrix::written;
+use crate::vectors::{Work, vectorised};
 
 /// Numbers that one task of the thread pool should handle at least.
 const TASK: usize = 1 << 14;
@@ -47,11 +48,8 @@ pub(crate) fn forward(
     let fill = |y: &mut [MaybeUninit<f32>]| {
         let work = y.par_chunks_exact_mut(pixels).zip(x.par_chunks_exact(pixels)).zip(&mut statistics);
         work.with_min_len((TASK / pixels).max(1)).enumerate().for_each(|(index, ((y, x), kept))| {
-            let [mean, inverse] = moments(x);
-            *kept = [mean, inverse];
             let channel = index % channels;
-            let affine = Affine { mean, scale: inverse * weight[channel], shift: bias[channel] };
-            write(y, x, affine, relu);
+            *kept = vectorised(Plane { x, y, scale: weight[channel], shift: bias[channel], relu });
         });
     };
     // SAFETY: the planes cover the whole output, and `write` sets every element of one.
@@ -61,20 +59,40 @@ pub(crate) fn forward(
     (tensor(y, shape), mean, inverse)
 }
 
-/// Mean and 1 / deviation.
-fn moments(x: &[f32]) -> [f32; 2] {
-    let count = x.len() as f32;
-    let mean = sum(x) / count;
-    let variance = sum_of(x, |x| (x - mean) * (x - mean)) / count;
-    [mean, 1.0 / (variance + EPSILON).sqrt()]
+/// A plane of input, and its output to write.
+struct Plane<'a> {
+    x: &'a [f32],
+    y: &'a mut [MaybeUninit<f32>],
+    scale: f32,
+    shift: f32,
+    relu: bool,
 }
 
-fn write(y: &mut [MaybeUninit<f32>], x: &[f32], affine: Affine, relu: bool) {
-    if relu {
-        y.iter_mut().zip(x).for_each(|(y, x)| _ = y.write(affine.of(*x).max(0.0)));
-    } else {
-        y.iter_mut().zip(x).for_each(|(y, x)| _ = y.write(affine.of(*x)));
+impl Work for Plane<'_> {
+    /// Mean and 1 / deviation.
+    type Output = [f32; 2];
+
+    #[inline(always)]
+    fn run<const FUSED: bool>(self) -> [f32; 2] {
+        let Self { x, y, scale, shift, relu } = self;
+        let [mean, inverse] = moments(x);
+        let affine = Affine { mean, scale: inverse * scale, shift };
+        if relu {
+            y.iter_mut().zip(x).for_each(|(y, x)| _ = y.write(affine.of(*x).max(0.0)));
+        } else {
+            y.iter_mut().zip(x).for_each(|(y, x)| _ = y.write(affine.of(*x)));
+        }
+        [mean, inverse]
     }
+}
+
+/// Mean and 1 / deviation.
+#[inline(always)]
+fn moments(x: &[f32]) -> [f32; 2] {
+    let count = x.len() as f32;
+    let mean = sum_of(x, |x| x) / count;
+    let variance = sum_of(x, |x| (x - mean) * (x - mean)) / count;
+    [mean, 1.0 / (variance + EPSILON).sqrt()]
 }
 
 /// The gradients of input, scale and shift.
@@ -102,13 +120,7 @@ pub(crate) fn backward(
                 let channel = index % channels;
                 let (mean, inverse) = (mean[index], inverse[index]);
                 let affine = Affine { mean, scale: inverse * weight[channel], shift: bias[channel] };
-                *kept = if relu {
-                    plane_backward(gradient, x, output, affine, inverse, |x, g| {
-                        if affine.of(x) > 0.0 { g } else { 0.0 }
-                    })
-                } else {
-                    plane_backward(gradient, x, output, affine, inverse, |_, g| g)
-                };
+                *kept = vectorised(BackwardPlane { gradient, x, output, affine, inverse, relu });
             },
         );
     };
@@ -123,8 +135,33 @@ pub(crate) fn backward(
     (tensor(gradient, shape), scale, shift)
 }
 
-/// Writes the gradient of a plane; returns its part of the gradients of shift and scale. `through(x, g)` is what of an
-/// output's gradient passes the ReLU.
+/// A plane of input and of the output's gradient, and the input's gradient to write.
+struct BackwardPlane<'a> {
+    gradient: &'a mut [MaybeUninit<f32>],
+    x: &'a [f32],
+    output: &'a [f32],
+    affine: Affine,
+    inverse: f32,
+    relu: bool,
+}
+
+impl Work for BackwardPlane<'_> {
+    /// The plane's part of the gradients of shift and scale.
+    type Output = [f32; 2];
+
+    #[inline(always)]
+    fn run<const FUSED: bool>(self) -> [f32; 2] {
+        let Self { gradient, x, output, affine, inverse, relu } = self;
+        if relu {
+            let positive = |x, g| if affine.of(x) > 0.0 { g } else { 0.0 };
+            plane_backward(gradient, x, output, affine, inverse, positive)
+        } else {
+            plane_backward(gradient, x, output, affine, inverse, |_, g| g)
+        }
+    }
+}
+
+/// `through(x, g)` is what of an output's gradient passes the ReLU.
 #[inline(always)]
 fn plane_backward(
     gradient: &mut [MaybeUninit<f32>],

@@ -40,11 +40,6 @@ pub(crate) fn sums_of_pairs(a: &[f32], b: &[f32], f: impl Fn(f32, f32) -> [f32; 
     lanes.map(tree)
 }
 
-/// The sum of `values`.
-pub(crate) fn sum(values: &[f32]) -> f32 {
-    sum_of(values, |value| value)
-}
-
 /// The sum of the products of two equally long slices.
 pub(crate) fn dot(a: &[f32], b: &[f32]) -> f32 {
     let mut lanes = [0.0; LANES];
@@ -81,7 +76,7 @@ mod tests {
         for length in [0, 1, 15, 16, 17, 100] {
             let values: Vec<f32> = (1..=length).map(|n| n as f32).collect();
             let expected = (length * (length + 1) / 2) as f32;
-            assert_eq!(sum(&values), expected);
+            assert_eq!(sum_of(&values, |x| x), expected);
             assert_eq!(dot(&values, &vec![2.0; length]), 2.0 * expected);
             assert_eq!(sums_of_pairs(&values, &values, |a, b| [a, 2.0 * b]), [expected, 2.0 * expected]);
         }

@@ -7,8 +7,9 @@
 //! | [`convolution`], [`transposed_convolution`] | a weight is read once for the batch, not once for each image |
 //! | [`grid_sample`] | burn's has no backward pass of its own |
 //! | [`instance_norm`] | two passes over each plane, with the ReLU after it |
+//! | [`scaled_leaky_relu`] | one pass over the output of a discriminator's convolution instead of five |
 //! | [`matrix_vector`], [`vector_matrix`], [`bilinear`] | a large matrix is read once, by all threads |
-//! | [`adam`] | one pass over parameter, gradient and moments instead of ten |
+//! | [`adam`], [`follow`] | one pass over parameter, gradient and moments instead of ten, one over a moving average |
 //!
 //! Every operation has a portable body made of burn's operations, which is what GPUs run, and may have a faster one
 //! for the CPU (burn's flex backend).
@@ -26,8 +27,11 @@ mod grid_sample_flex;
 mod instance_norm;
 mod instance_norm_flex;
 mod lanes;
+mod leaky_relu;
 mod lowering;
 mod matrix;
+#[cfg(feature = "mimalloc")]
+mod memory;
 mod panels;
 #[cfg(test)]
 mod portable_tests;
@@ -35,11 +39,14 @@ mod products;
 mod vectors;
 mod winograd;
 
-pub use adam::{AdamStep, adam};
+pub use adam::{AdamStep, adam, follow};
 pub use attention::{TILE_BYTES, attention};
 pub use convolution::{Step, convolution, transposed_convolution};
 pub use grid_sample::grid_sample;
 pub use instance_norm::instance_norm;
+pub use leaky_relu::scaled_leaky_relu;
+#[cfg(feature = "mimalloc")]
+pub use memory::keep_freed_memory;
 pub use products::{bilinear, matrix_vector, vector_matrix};
 
 use burn::backend::{Autodiff, Backend, backend_extension, tensor::FloatTensor};
@@ -89,6 +96,11 @@ pub trait Operations: Backend {
         step: AdamStep,
     ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
         adam::portable::<Self>(parameter, gradient, mean, square, step)
+    }
+
+    /// See [`follow`].
+    fn follow(average: FloatTensor<Self>, parameter: FloatTensor<Self>, share: f32) -> FloatTensor<Self> {
+        adam::portable_follow::<Self>(average, parameter, share)
     }
 
     /// See [`convolution`]; without bias.
@@ -211,6 +223,28 @@ pub trait Operations: Backend {
         instance_norm::portable::backward::<Self>(x, [weight, bias], [mean, inverse], output, relu)
     }
 
+    /// See [`scaled_leaky_relu`].
+    fn scaled_leaky_relu(
+        x: FloatTensor<Self>,
+        scale: FloatTensor<Self>,
+        bias: FloatTensor<Self>,
+        slope: f32,
+    ) -> FloatTensor<Self> {
+        leaky_relu::portable::forward::<Self>(x, scale, bias, slope)
+    }
+
+    /// The gradients of [`scaled_leaky_relu`] by input, scale and bias; `y` is what it gave and `output` the gradient
+    /// by that.
+    fn scaled_leaky_relu_backward(
+        x: FloatTensor<Self>,
+        scale: FloatTensor<Self>,
+        y: FloatTensor<Self>,
+        output: FloatTensor<Self>,
+        slope: f32,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
+        leaky_relu::portable::backward::<Self>(x, scale, y, output, slope)
+    }
+
     /// See [`matrix_vector`].
     fn matrix_vector(matrix: FloatTensor<Self>, vector: FloatTensor<Self>) -> FloatTensor<Self> {
         products::portable::matrix_vector::<Self>(matrix, vector)
@@ -289,6 +323,15 @@ impl<B: Operations, C: CheckpointStrategy> Operations for Autodiff<B, C> {
         relu: bool,
     ) -> FloatTensor<Self> {
         instance_norm::tracked::<B, C>(x, weight, bias, relu)
+    }
+
+    fn scaled_leaky_relu(
+        x: FloatTensor<Self>,
+        scale: FloatTensor<Self>,
+        bias: FloatTensor<Self>,
+        slope: f32,
+    ) -> FloatTensor<Self> {
+        leaky_relu::tracked::<B, C>(x, scale, bias, slope)
     }
 }
 

@@ -270,7 +270,7 @@ pub(crate) fn channel_sums(map: &[f32], channels: usize, positions: usize) -> Ve
     let sum = |channel: usize| {
         let samples = map.chunks_exact(channels * positions);
         let planes = samples.map(|sample| &sample[channel * positions..][..positions]);
-        planes.map(|plane| f64::from(crate::lanes::sum(plane))).sum::<f64>() as f32
+        planes.map(|plane| f64::from(crate::lanes::sum_of(plane, |x| x))).sum::<f64>() as f32
     };
     (0..channels).into_par_iter().map(sum).collect()
 }

@@ -5,7 +5,9 @@ use burn::backend::Flex;
 use burn::tensor::{Device, TensorData};
 use burn_flex::FlexTensor;
 
-use crate::{Operations, Step, attention, convolution, grid_sample, instance_norm, products};
+use crate::{
+    Operations, Step, adam, attention, convolution, grid_sample, instance_norm, leaky_relu, products,
+};
 
 /// Numbers in -1..1 that look random.
 fn numbers<const D: usize>(shape: [usize; D], seed: usize) -> FlexTensor {
@@ -72,6 +74,26 @@ fn attentions_agree() {
         let (d, e, f) = attention::portable::backward::<Flex>(inputs, attended, statistics, output);
         agree("backward", [a, b, c], [d, e, f]);
     }
+}
+
+#[test]
+fn leaky_relus_agree() {
+    let [x, output] = [1, 2].map(|seed| numbers([3, 5, 6, 7], seed));
+    let (scale, bias) = (numbers([1], 3), numbers([5], 4));
+    let fast = Flex::scaled_leaky_relu(x.clone(), scale.clone(), bias.clone(), 0.2);
+    let y = leaky_relu::portable::forward::<Flex>(x.clone(), scale.clone(), bias, 0.2);
+    agree("forward", [fast.clone()], [y]);
+    let (a, b, c) =
+        Flex::scaled_leaky_relu_backward(x.clone(), scale.clone(), fast.clone(), output.clone(), 0.2);
+    let (d, e, f) = leaky_relu::portable::backward::<Flex>(x, scale, fast, output, 0.2);
+    agree("backward", [a, b, c], [d, e, f]);
+}
+
+#[test]
+fn moving_averages_agree() {
+    let [average, parameter] = [1, 2].map(|seed| numbers([70_001], seed));
+    let portable = adam::portable_follow::<Flex>(average.clone(), parameter.clone(), 0.1);
+    agree("average", [Flex::follow(average, parameter, 0.1)], [portable]);
 }
 
 #[test]

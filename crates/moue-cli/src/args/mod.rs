@@ -75,6 +75,13 @@ pub(crate) enum Command {
     },
 }
 
+impl Command {
+    /// Whether the same networks run again and again.
+    pub(crate) fn computes_long(&self) -> bool {
+        matches!(self, Self::Train(_) | Self::Evaluate(_) | Self::Compare(_) | Self::Fid(_))
+    }
+}
+
 #[derive(Debug, Args)]
 pub(crate) struct Compute {
     /// Where to compute: auto, cpu, cuda:0 or wgpu

@@ -10,7 +10,6 @@
 //! that batch with fresh fakes. The singular vectors are warmed by 15 power iterations at the start, then advanced
 //! once before each update of the discriminator.
 
-use burn::tensor::activation::leaky_relu;
 use burn::tensor::{Device, Tensor};
 use serde::{Deserialize, Serialize};
 
@@ -300,7 +299,9 @@ impl Discriminator {
     pub fn forward(&self, x: Tensor<4>) -> Judgement {
         let mut x = x;
         for layer in 0..self.convolutions.len() {
-            x = leaky_relu(self.convolve(layer, x), f64::from(NEGATIVE_SLOPE));
+            let convolution = self.layer(layer);
+            let scale = self.norms.get(layer).map(|norm| norm.factor(convolution));
+            x = convolution.forward_leaky(x, scale, NEGATIVE_SLOPE);
         }
         let source = self.convolve(self.convolutions.len(), x.clone());
         let expression = self.convolve(self.convolutions.len() + 1, x);

@@ -6,7 +6,6 @@
 
 use std::collections::BTreeMap;
 
-use burn::tensor::activation::leaky_relu;
 use burn::tensor::{Device, Tensor};
 use serde::{Deserialize, Serialize};
 
@@ -223,8 +222,7 @@ impl Discriminator {
 
     /// Judges `[b, 3, s, s]`.
     pub fn forward(&self, x: Tensor<4>) -> Judgement {
-        let slope = f64::from(NEGATIVE_SLOPE);
-        let x = self.main.iter().fold(x, |x, layer| leaky_relu(layer.forward(x), slope));
+        let x = self.main.iter().fold(x, |x, layer| layer.forward_leaky(x, None, NEGATIVE_SLOPE));
         Judgement { source: self.conv1.forward(x.clone()), expression: self.conv2.forward(x).flatten(1, 3) }
     }
 

@@ -4,7 +4,7 @@ use std::fmt;
 
 use burn::tensor::ops::PadMode;
 use burn::tensor::{Device, Tensor, TensorData};
-use moue_kernels::{convolution, instance_norm, transposed_convolution};
+use moue_kernels::{convolution, instance_norm, scaled_leaky_relu, transposed_convolution};
 
 use super::initial::Initial;
 use super::module::{Module, Visitor};
@@ -85,6 +85,14 @@ impl Convolution {
     pub fn forward_unbiased(&self, x: Tensor<4>) -> Tensor<4> {
         let Geometry { stride, padding, .. } = self.geometry;
         self.reported(convolution(x, self.weight.clone(), None, stride, padding))
+    }
+
+    /// The convolution, of which `scale` `[1]`, if there is one, is taken before the bias, and a leaky ReLU. It must
+    /// have a bias.
+    pub fn forward_leaky(&self, x: Tensor<4>, scale: Option<Tensor<1>>, negative_slope: f32) -> Tensor<4> {
+        let bias = self.bias.clone().expect("the convolution has a bias");
+        let scale = scale.unwrap_or_else(|| Tensor::ones([1], &x.device().without_autodiff()));
+        scaled_leaky_relu(self.forward_unbiased(x), scale, bias, negative_slope)
     }
 
     /// Every output is a sum over the kernel and the inputs.

@@ -1,6 +1,7 @@
 //! A network that learns: its weights, their moving average and its optimiser.
 
 use burn::tensor::Tensor;
+use moue_kernels::follow;
 
 use super::adam::{Adam, AdamConfig};
 use super::module::{Kind, Module, for_each, gradients};
@@ -40,7 +41,7 @@ impl<M: Module + Clone> Player<M> {
         drop((tracked, loss, all));
         self.optimiser.step(&mut self.network, gradients, learning_rate);
         if let Some((average, decay)) = &mut self.average {
-            follow(average, &mut self.network, *decay);
+            average_with(average, &mut self.network, *decay);
         }
     }
 
@@ -74,7 +75,7 @@ impl<M: Module + Clone> Saved for Player<M> {
 }
 
 /// average <- average + (1 - decay) (weights - average); buffers are copied.
-fn follow<M: Module>(average: &mut M, network: &mut M, decay: f32) {
+fn average_with<M: Module>(average: &mut M, network: &mut M, decay: f32) {
     let mut weights = Vec::new();
     for_each(network, |_, _, tensor| weights.push(tensor.flat()));
     let mut weights = weights.into_iter();
@@ -82,10 +83,7 @@ fn follow<M: Module>(average: &mut M, network: &mut M, decay: f32) {
         let weight = weights.next().expect("both are the same network");
         let shape = tensor.shape();
         let followed = match kind {
-            Kind::Parameter => {
-                let average = tensor.take();
-                (weight - average.clone()) * (1.0 - decay) + average
-            }
+            Kind::Parameter => follow(tensor.take(), weight, 1.0 - decay),
             Kind::Buffer => weight,
         };
         tensor.put(followed, &shape);

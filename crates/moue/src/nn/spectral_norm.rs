@@ -48,12 +48,17 @@ impl SpectralNorm {
     /// The convolution with W / sigma. Dividing the output costs less than dividing the weight, whose gradient is the
     /// same; the bias comes after it.
     pub fn convolve(&self, convolution: &Convolution, x: Tensor<4>) -> Tensor<4> {
-        let scale = self.sigma(&convolution.weight).recip().reshape([1, 1, 1, 1]);
+        let scale = self.factor(convolution).reshape([1, 1, 1, 1]);
         let y = convolution.forward_unbiased(x) * scale;
         match &convolution.bias {
             Some(bias) => y + channels(bias),
             None => y,
         }
+    }
+
+    /// `[1]`: 1 / sigma, what normalises the convolution's outputs.
+    pub fn factor(&self, convolution: &Convolution) -> Tensor<1> {
+        self.sigma(&convolution.weight).recip()
     }
 }
 
