@@ -16,6 +16,7 @@
 //! | [`page`] | a comparison as one page, with its figures |
 //! | [`plan`] | several runs that are trained to be compared |
 //! | [`scores`] | what an evaluation finds |
+//! | [`seen`] | whether a model was trained on those who are judged |
 //! | [`table`] | the same for terminals, Markdown, CSV, LaTeX |
 #![cfg_attr(not(test), warn(clippy::unwrap_used))]
 
@@ -36,5 +37,6 @@ pub mod plan;
 pub mod protocol;
 mod rows;
 pub mod scores;
+pub mod seen;
 pub mod table;
 pub mod weights;

@@ -1,10 +1,11 @@
 //! Several runs that are trained to be compared.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use moue::base::error::{Error, Result};
 use moue::base::expression::{Expression, Targets};
-use moue::run::config::RunConfig;
+use moue::run::config::{DataConfig, RunConfig};
 use moue::run::set::set_targets;
 use serde::{Deserialize, Serialize};
 
@@ -77,8 +78,8 @@ impl Plan {
     /// A plan of the program by its name, or one from a file.
     ///
     /// # Errors
-    /// [`Error::Read`] when there is neither; [`Error::Config`] for what cannot be a plan, and for runs whose settings
-    /// cannot be.
+    /// [`Error::Read`] when there is neither; [`Error::Config`] for what cannot be a plan, for runs whose settings cannot
+    /// be, and for those that will not give every expression.
     pub fn open(name: &Path) -> Result<Self> {
         let known = PLANS.iter().find(|(known, _)| name == Path::new(known));
         let plan = match known {
@@ -92,7 +93,7 @@ impl Plan {
                 Self::parse(&text, &name.display().to_string())?
             }
         };
-        plan.configs()?;
+        plan.configs()?.iter().try_for_each(Planned::check_targets)?;
         Ok(plan)
     }
 
@@ -162,6 +163,71 @@ impl Plan {
     }
 }
 
+impl Planned {
+    /// A table has every expression. What will lack one is told before it is trained.
+    fn check_targets(&self) -> Result<()> {
+        let Some(direction) = self.config.method.direction() else { return Ok(()) };
+        let given: Vec<Expression> = match (&self.targets, direction.to) {
+            (Some(targets), _) => targets.clone(),
+            (None, Some(target)) => vec![target],
+            (None, None) => return Ok(()),
+        };
+        let is_given = |expression: &Expression| *expression == direction.from || given.contains(expression);
+        let Some(missing) = Expression::ALL.into_iter().find(|expression| !is_given(expression)) else {
+            return Ok(());
+        };
+        let problem =
+            format!("the plan's run {} has no network for {missing}: a table has every one", self.name);
+        Err(Error::config(problem, "give the run target = \"all\""))
+    }
+
+    /// What was begun under this run's name must be what the plan says: a table would name one thing and show another.
+    /// Where data lie and what is written how often does not matter.
+    ///
+    /// # Errors
+    /// [`Error::Config`] naming the settings that differ.
+    pub fn check_begun(
+        &self,
+        folder: &Path,
+        config: &RunConfig,
+        targets: Option<&[Expression]>,
+    ) -> Result<()> {
+        let common = |config: &RunConfig| {
+            let (preset, output) = (self.config.preset.clone(), self.config.output.clone());
+            let hold_out = config.data.hold_out;
+            RunConfig {
+                preset,
+                output,
+                data: DataConfig { hold_out, ..self.config.data.clone() },
+                ..config.clone()
+            }
+        };
+        let [begun, planned] = [common(config), common(&self.config)].map(|config| settings_of(&config));
+        let keys: BTreeSet<&String> = begun.keys().chain(planned.keys()).collect();
+        let said = |value: Option<&String>| value.map_or("nothing", String::as_str).to_string();
+        let mut different: Vec<String> = keys
+            .into_iter()
+            .filter(|key| begun.get(*key) != planned.get(*key))
+            .map(|key| format!("{key} = {}, not {}", said(begun.get(key)), said(planned.get(key))))
+            .collect();
+        if targets != self.targets.as_deref() {
+            different.push("its targets".to_string());
+        }
+        if different.is_empty() {
+            return Ok(());
+        }
+        let problem = format!(
+            "{} was begun with other settings than the plan says now: {}",
+            folder.display(),
+            different.join(", ")
+        );
+        Err(Error::config(
+            problem,
+            "name another folder with --runs, remove that run, or change the plan back",
+        ))
+    }
+}
+
 impl PlannedRun {
     fn planned(&self) -> Result<Planned> {
         let config = RunConfig::layered(self.preset.as_deref(), None, &self.settings)?;
@@ -172,6 +238,23 @@ impl PlannedRun {
         }
         Ok(Planned { name: self.name.clone(), config, targets })
     }
+}
+
+/// The settings by their names, as `--set` takes them.
+fn settings_of(config: &RunConfig) -> BTreeMap<String, String> {
+    let mut settings = BTreeMap::new();
+    let whole = toml::Value::try_from(config).expect("a configuration is representable in TOML");
+    let mut open = vec![(String::new(), whole)];
+    while let Some((name, value)) = open.pop() {
+        match value {
+            toml::Value::Table(table) => open.extend(table.into_iter().map(|(key, value)| {
+                let name = if name.is_empty() { key } else { format!("{name}.{key}") };
+                (name, value)
+            })),
+            value => drop(settings.insert(name, value.to_string())),
+        }
+    }
+    settings
 }
 
 /// What keeps a run from being one of the plan.
@@ -220,6 +303,44 @@ mod tests {
         assert!(neutral.contains("run a") && neutral.contains("neutral"), "{neutral}");
         let some = targets("some").unwrap_err();
         assert!(some.to_string().contains("run a") && some.hint().unwrap().contains("or all"), "{some}");
+    }
+
+    #[test]
+    fn a_run_that_gives_some_expressions_is_refused_before_it_is_trained() {
+        let open = |run: &str| {
+            let file = tempfile::NamedTempFile::new().unwrap();
+            std::fs::write(file.path(), format!("[[run]]\nname = \"a\"\n{run}\n")).unwrap();
+            Plan::open(file.path())
+        };
+        for run in ["target = \"sad,happy\"\npreset = \"pix2pix-smoke\"", "preset = \"cyclegan-smoke\""] {
+            let error = open(run).unwrap_err();
+            assert!(error.to_string().contains("run a has no network for angry"), "{error}");
+        }
+        for run in ["target = \"all\"\npreset = \"pix2pix-smoke\"", "preset = \"sasn-smoke\""] {
+            open(run).unwrap();
+        }
+    }
+
+    #[test]
+    fn a_run_that_was_begun_as_something_else_is_not_taken_for_the_plan_s() {
+        let planned = |settings: &str| {
+            let text = format!("[[run]]\nname = \"a\"\npreset = \"sasn-smoke\"\nsettings = [{settings}]\n");
+            Plan::parse(&text, "plan").unwrap().configs().unwrap().remove(0)
+        };
+        let (plan, place) = (planned(""), Path::new("runs/a"));
+        let mut begun = plan.config.clone();
+        begun.data.path = "faces".into();
+        begun.output.log_every = 3;
+        plan.check_begun(place, &begun, None).unwrap();
+        let error = planned("\"training.batch_size=3\"").check_begun(place, &begun, None).unwrap_err();
+        let text = error.to_string();
+        let batch = begun.training.batch_size;
+        assert!(text.contains(&format!("runs/a was begun with other settings than the plan says now: training.batch_size = {batch}, not 3")), "{text}");
+        assert_eq!(text.matches(", not ").count(), 1, "{text}");
+        assert!(planned("\"data.hold_out=nobody\"").check_begun(place, &begun, None).is_err());
+        let error = planned("\"method.attention=[]\"").check_begun(place, &begun, None).unwrap_err();
+        assert!(error.to_string().contains("method.attention = [\""), "{error}");
+        assert!(plan.check_begun(place, &begun, Some(&[Expression::Sad])).is_err());
     }
 
     #[test]

@@ -83,8 +83,13 @@ impl Task {
         for expression in Expression::ALL {
             let count = of_expression(&samples, &judged, expression).len();
             if count < 2 {
-                let problem = format!("{count} images of {expression} to judge by: two at least are needed");
-                let hint = "add images, or judge on all of them with --protocol paper";
+                let images = if count == 1 { "image" } else { "images" };
+                let problem =
+                    format!("{count} {images} of {expression} to judge by: two at least are needed");
+                let hint = match protocol {
+                    Protocol::Paper => "add images of it: all that there are were counted",
+                    _ => "add images, or judge on all of them with --protocol paper",
+                };
                 return Err(Error::data(&dataset.root, problem, hint));
             }
         }
@@ -203,20 +208,42 @@ impl Task {
         let (least, most) = (counts.iter().min().unwrap_or(&0), counts.iter().max().unwrap_or(&0));
         let count = if least == most { least.to_string() } else { format!("{least} to {most}") };
         let (people, cases) = (self.judged_people(), self.cases.len());
-        let who = match self.protocol {
-            Protocol::Test => format!("{people} people whom nothing was trained on (the test part)"),
-            Protocol::Validation => {
-                format!("{people} people whom nothing was trained on (the validation part)")
-            }
-            Protocol::Paper => format!("all {people} people, those trained on included, as in the paper"),
+        let mut reals = self.results.iter().flat_map(|sets| &sets.reals);
+        let people = match reals.all(|&real| self.samples[real].identity.is_some()) {
+            true => format!("{people} people"),
+            false => format!("{people} people (an image whose person is not named counts as one)"),
         };
+        let who = match self.protocol {
+            Protocol::Test => {
+                format!("{people} whom runs on this data set are not trained on (the test part)")
+            }
+            Protocol::Validation => {
+                format!("{people} whom runs on this data set are not trained on (the validation part)")
+            }
+            Protocol::Paper => format!("all {people}, those trained on included, as in the paper"),
+        };
+        let fewer =
+            self.floor.iter().zip(&self.results).any(|(floor, sets)| floor.others.len() < sets.others.len());
+        let floor = match (fewer, self.floor.iter().map(|sets| sets.others.len()).min()) {
+            (true, Some(least)) => format!(
+                " The row real has fewer images on each side, {least} at least: its FID is higher for that, its KID is not."
+            ),
+            _ => String::new(),
+        };
+        let paired = self.cases.iter().filter(|case| case.truth.is_some()).count();
         let results = match self.protocol {
-            Protocol::Paper => "for each real image a result of another face of the same person",
+            Protocol::Paper if paired == cases => {
+                "for each real image a result of another face of the same person"
+            }
+            Protocol::Paper if paired == 0 => "for each real image a result of anybody's other face",
+            Protocol::Paper => {
+                "for each real image a result of another face of the same person, or of anybody where there is none"
+            }
             _ => "every face of another expression translated to it",
         };
         format!(
             "Judged on {who}: {count} real images of each expression; {cases} results, {results}. Distances between \
-             sets hold as many results as there are real images against these; the other figures are of all results."
+             sets hold as many results as there are real images against these; the other figures are of all results.{floor}"
         )
     }
 }
@@ -308,7 +335,10 @@ mod tests {
         assert_ne!(task, Task::new(Protocol::Test, &dataset, &split(&dataset, 4), 1).unwrap());
         let text = task.describe();
         assert!(
-            text.contains("4 people") && text.contains("8 real images") && text.contains("448 results"),
+            text.contains("4 people")
+                && !text.contains("row real")
+                && text.contains("8 real images")
+                && text.contains("448 results"),
             "{text}"
         );
     }
@@ -328,7 +358,12 @@ mod tests {
                 })
             );
         }
-        assert!(task.describe().contains("all 6 people"));
+        let text = task.describe();
+        assert!(text.contains("all 6 people, those") && text.contains("of the same person. "), "{text}");
+        assert!(
+            text.ends_with("on each side, 3 at least: its FID is higher for that, its KID is not."),
+            "{text}"
+        );
     }
 
     #[test]
@@ -339,6 +374,8 @@ mod tests {
         let task = Task::new(Protocol::Paper, &dataset, &everything, 0).unwrap();
         assert_eq!(task.people, (0..32).collect::<Vec<_>>());
         assert!(task.cases.iter().all(|case| case.truth.is_none()));
+        let text = task.describe();
+        assert!(text.contains("not named") && text.contains("anybody's") && !text.contains("same"), "{text}");
         let error = Task::new(Protocol::Test, &dataset, &everything, 0).unwrap_err();
         assert!(error.hint().unwrap().contains("--protocol paper"));
     }
@@ -349,7 +386,8 @@ mod tests {
         dataset
             .samples
             .retain(|sample| sample.expression != Expression::Sad || sample.identity.as_deref() == Some("0"));
-        let error = Task::new(Protocol::Paper, &dataset, &split(&dataset, 0), 0).unwrap_err().to_string();
-        assert!(error.contains("1 images of sad"), "{error}");
+        let error = Task::new(Protocol::Paper, &dataset, &split(&dataset, 0), 0).unwrap_err();
+        assert!(error.to_string().contains("1 image of sad"), "{error}");
+        assert!(!error.hint().unwrap().contains("--protocol"));
     }
 }

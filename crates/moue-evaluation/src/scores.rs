@@ -41,7 +41,43 @@ pub enum Metric {
     Reconstruction,
 }
 
+/// Metrics that stand in one table: all of them side by side are wider than a page.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Group {
+    /// Sets of results against sets of real images.
+    Sets,
+    /// What networks read in each face.
+    Faces,
+    /// How far images are apart.
+    Images,
+}
+
+impl Group {
+    /// All, in the order of tables.
+    pub const ALL: [Self; 3] = [Self::Sets, Self::Faces, Self::Images];
+
+    /// What its metrics are of, for captions.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Sets => "sets of results against real images",
+            Self::Faces => "expression and identity read in each result",
+            Self::Images => "how far images are apart",
+        }
+    }
+}
+
 impl Metric {
+    /// Where it stands.
+    pub fn group(self) -> Group {
+        match self {
+            Self::Fid | Self::Kid | Self::Precision | Self::Recall | Self::Density | Self::Coverage => {
+                Group::Sets
+            }
+            Self::FaceApi | Self::Fer | Self::Contempt | Self::Identity | Self::Identity95 => Group::Faces,
+            Self::Lpips | Self::Diversity | Self::Reconstruction => Group::Images,
+        }
+    }
+
     /// All, in the order of tables.
     pub const ALL: [Self; 14] = [
         Self::Fid,
@@ -262,6 +298,30 @@ impl Evaluation {
             })
         };
         Metric::ALL.into_iter().filter(has).collect()
+    }
+
+    /// Those of [`Self::metrics`] that stand in one table, with the table's group; groups that nothing was measured of
+    /// are left out.
+    pub fn groups(&self) -> Vec<(Group, Vec<Metric>)> {
+        let of = |group| self.metrics().into_iter().filter(|metric| metric.group() == group).collect();
+        let groups = Group::ALL.map(|group| (group, of(group)));
+        groups.into_iter().filter(|(_, metrics): &(Group, Vec<Metric>)| !metrics.is_empty()).collect()
+    }
+
+    /// Whether a model's results are read as their targets no more often than the unchanged sources, as far as can be
+    /// told.
+    pub fn is_read_as_copy(&self, row: &Row) -> bool {
+        let interval = |row: &Row| row.overall.get(&Metric::FaceApi).and_then(|score| score.interval);
+        let copy = self.rows.iter().find(|row| matches!(row.of, Of::Copy)).and_then(interval);
+        matches!((interval(row), copy), (Some([low, _]), Some([_, high])) if low <= high)
+    }
+
+    /// The expressions at which one model is better than another by kernel distances whose difference is told from 0;
+    /// `None` stands for all together.
+    pub fn better_at(&self, model: &str, other: &str) -> Vec<Option<Expression>> {
+        let is_of_both = |d: &&Difference| d.rows == [model, other] || d.rows == [other, model];
+        let won = self.differences.iter().filter(is_of_both).filter(|d| d.better() == Some(model));
+        won.map(|difference| difference.expression).collect()
     }
 
     /// The rows of models.

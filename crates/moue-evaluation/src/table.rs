@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use moue::base::expression::Expression;
 
-use crate::scores::{Evaluation, Metric, Row, Score};
+use crate::scores::{Evaluation, Group, Metric, Row, Score};
 
 /// What a table is written for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,7 +32,7 @@ pub fn write(evaluation: &Evaluation, detailed: &[Metric], format: Format) -> St
     if format == Format::Csv {
         return csv(evaluation);
     }
-    let mut tables = vec![overall(evaluation)];
+    let mut tables = overall(evaluation);
     let metrics = evaluation.metrics();
     tables.extend(
         detailed.iter().filter(|m| metrics.contains(m)).map(|&metric| by_expression(evaluation, metric)),
@@ -46,19 +46,22 @@ pub fn write(evaluation: &Evaluation, detailed: &[Metric], format: Format) -> St
     text
 }
 
-/// A row a model, a column a metric, over all expressions.
-fn overall(evaluation: &Evaluation) -> Table {
-    let metrics = evaluation.metrics();
-    let heads = std::iter::once("".to_string()).chain(metrics.iter().map(|metric| metric.name().to_string()));
-    let row = |row: &Row| {
-        let cells = metrics.iter().map(|&metric| cell(metric, row.overall.get(&metric)));
-        std::iter::once(row.name.clone()).chain(cells).collect()
+/// A row a model, a column a metric, over all expressions; a table for each group of metrics.
+fn overall(evaluation: &Evaluation) -> Vec<Table> {
+    let table = |(group, metrics): (Group, Vec<Metric>)| {
+        let names = metrics.iter().map(|metric| metric.name().to_string());
+        let row = |row: &Row| {
+            let cells = metrics.iter().map(|&metric| cell(metric, row.overall.get(&metric)));
+            std::iter::once(row.name.clone()).chain(cells).collect()
+        };
+        let (data, side) = (&evaluation.data, evaluation.image_size);
+        Table {
+            caption: format!("All expressions ({data}, {side} px): {}", group.name()),
+            heads: std::iter::once(String::new()).chain(names).collect(),
+            rows: evaluation.rows.iter().map(row).collect(),
+        }
     };
-    Table {
-        caption: format!("All expressions ({}, {} px)", evaluation.data, evaluation.image_size),
-        heads: heads.collect(),
-        rows: evaluation.rows.iter().map(row).collect(),
-    }
+    evaluation.groups().into_iter().map(table).collect()
 }
 
 /// A row a model, a column an expression, one metric.
@@ -102,34 +105,54 @@ pub fn foot(evaluation: &Evaluation) -> Vec<String> {
     ];
     lines.extend(evaluation.metrics().iter().map(|metric| format!("{}: {}.", metric.name(), metric.about())));
     lines.extend(verdicts(evaluation));
+    let copies = evaluation.models().filter(|(row, _)| evaluation.is_read_as_copy(row));
+    lines.extend(copies.map(|(row, _)| {
+        format!(
+            "{}'s results are read as their targets no more often than the unchanged sources: it hardly changes them, \
+             which FID, KID, identity and LPIPS reward.",
+            row.name
+        )
+    }));
     lines.extend(evaluation.notes.iter().cloned());
     lines
 }
 
-/// Who is better than whom, by kernel distances whose difference is told from 0.
+/// Who is better than whom, by kernel distances whose difference is told from 0: a sentence for each model that is better
+/// than some, and one for the pairs that cannot be told apart.
 pub fn verdicts(evaluation: &Evaluation) -> Vec<String> {
     let names: Vec<&str> = evaluation.models().map(|(row, _)| row.name.as_str()).collect();
     let mut lines = Vec::new();
-    for (at, first) in names.iter().enumerate() {
-        for second in &names[at + 1..] {
-            let between = |better: &str| {
-                let of_both = evaluation.differences.iter().filter(|d| d.rows == [*first, *second]);
-                let won = of_both.filter(|difference| difference.better() == Some(better));
-                let names = won.map(|d| d.expression.map_or("all together", Expression::name));
-                names.collect::<Vec<_>>()
-            };
-            let [won, lost] = [between(first), between(second)];
-            let say = |a: &str, b: &str, at: &[&str]| {
-                format!("By KID {a} is better than {b} at: {}.", at.join(", "))
-            };
-            match (won.is_empty(), lost.is_empty()) {
-                (true, true) => lines.push(format!("By KID {first} and {second} cannot be told apart.")),
+    for model in &names {
+        // Those that it is better than at the same places stand together.
+        let mut beaten: Vec<(String, Vec<&str>)> = Vec::new();
+        for other in names.iter().filter(|other| *other != model) {
+            let won = evaluation.better_at(model, other);
+            let places = match won.len() {
+                0 => continue,
+                n if n > Expression::COUNT => "at every expression and all together".to_string(),
                 _ => {
-                    lines.extend((!won.is_empty()).then(|| say(first, second, &won)));
-                    lines.extend((!lost.is_empty()).then(|| say(second, first, &lost)));
+                    let names = won.iter().map(|place| place.map_or("all together", Expression::name));
+                    format!("at: {}", names.collect::<Vec<_>>().join(", "))
                 }
+            };
+            match beaten.iter_mut().find(|(known, _)| *known == places) {
+                Some((_, others)) => others.push(other),
+                None => beaten.push((places, vec![other])),
             }
         }
+        let parts: Vec<String> =
+            beaten.iter().map(|(places, others)| format!("{} {places}", others.join(", "))).collect();
+        if !parts.is_empty() {
+            lines.push(format!("By KID {model} is better than {}.", parts.join("; than ")));
+        }
+    }
+    let pairs =
+        names.iter().enumerate().flat_map(|(at, one)| names[at + 1..].iter().map(move |two| (one, two)));
+    let is_told = |one, two| !evaluation.better_at(one, two).is_empty();
+    let alike = pairs.filter(|(one, two)| !is_told(one, two) && !is_told(two, one));
+    let alike: Vec<String> = alike.map(|(one, two)| format!("{one} and {two}")).collect();
+    if !alike.is_empty() {
+        lines.push(format!("By KID {} cannot be told apart.", alike.join(", ")));
     }
     lines
 }
@@ -269,7 +292,7 @@ mod tests {
     fn columns_of_a_terminal_s_table_are_aligned() {
         let text = write(&evaluation(), &[Metric::Fid, Metric::Kid], Format::Terminal);
         let lines: Vec<&str> = text.lines().collect();
-        assert_eq!(lines[0], "All expressions (faces, 64 px)");
+        assert_eq!(lines[0], "All expressions (faces, 64 px): sets of results against real images");
         let end = lines[1].len();
         assert!(lines[1].ends_with("FID") && lines[2..5].iter().all(|line| line.len() == end), "{text}");
         assert!(text.contains("a_1     56.43 [55.43, 58.43]"));
@@ -287,6 +310,49 @@ mod tests {
         assert!(csv.contains("\n\"b, \"\"2\"\"\",all,FID,60,59,62,,36\n"), "{csv}");
         assert_eq!(csv.lines().count(), 1 + 3 * 2);
         assert_eq!(escaped("50 % \\ ~^"), "50 \\% \\textbackslash{} \\textasciitilde{}\\textasciicircum{}");
+    }
+
+    #[test]
+    fn a_model_s_victories_are_one_sentence() {
+        let mut evaluation = evaluation();
+        let third = Row { name: "c".into(), ..evaluation.rows[2].clone() };
+        evaluation.rows.push(third);
+        let everywhere = || std::iter::once(None).chain(Expression::ALL.map(Some));
+        let between = |rows: [&str; 2], interval: [f64; 2]| {
+            let rows = rows.map(str::to_string);
+            let of = move |expression| Difference { rows: rows.clone(), expression, value: 0.0, interval };
+            everywhere().map(of).collect::<Vec<_>>()
+        };
+        let b = "b, \"2\"";
+        evaluation.differences = between(["a_1", b], [1.0, 2.0]);
+        evaluation.differences.extend(between([b, "c"], [-2.0, -1.0]));
+        evaluation.differences.extend(between(["a_1", "c"], [-1.0, 1.0]));
+        let expected = [
+            format!("By KID {b} is better than a_1, c at every expression and all together."),
+            "By KID a_1 and c cannot be told apart.".to_string(),
+        ];
+        assert_eq!(verdicts(&evaluation), expected);
+        evaluation.differences[0].interval = [-1.0, 2.0];
+        let some = format!("By KID {b} is better than a_1 at: angry,");
+        assert!(verdicts(&evaluation)[0].starts_with(&some), "{:?}", verdicts(&evaluation));
+        assert!(
+            verdicts(&evaluation)[0].ends_with("surprised; than c at every expression and all together.")
+        );
+    }
+
+    #[test]
+    fn what_copies_is_said_to_copy() {
+        let mut evaluation = evaluation();
+        let said =
+            |evaluation: &Evaluation| foot(evaluation).join("\n").contains("a_1's results are read as");
+        assert!(!said(&evaluation));
+        let copy = Row { name: "copy".into(), of: Of::Copy, ..evaluation.rows[0].clone() };
+        evaluation.rows.insert(1, copy);
+        for (row, low) in [(1, 0.05), (2, 0.06), (3, 0.2)] {
+            let score = Score { value: low, interval: Some([low, low + 0.02]), error: None, count: 9 };
+            evaluation.rows[row].overall.insert(Metric::FaceApi, score);
+        }
+        assert!(said(&evaluation) && !foot(&evaluation).join("\n").contains("\"2\"'s results are read as"));
     }
 
     #[test]

@@ -66,6 +66,8 @@ fn keep_scores(run: &Path, name: &str, evaluation: &Evaluation) -> Result<()> {
     let line = json!({
         "data": evaluation.data,
         "protocol": evaluation.protocol,
+        "description": evaluation.description,
+        "notes": evaluation.notes,
         "image_size": evaluation.image_size,
         "draws": evaluation.draws,
         "row": row,

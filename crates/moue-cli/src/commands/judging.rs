@@ -8,7 +8,7 @@ use indicatif::{HumanBytes, ProgressBar};
 use moue::base::device::Device;
 use moue::base::error::{Error, Result};
 use moue::data::{Dataset, Split};
-use moue::run::config::{HoldOut, RunConfig};
+use moue::run::config::RunConfig;
 use moue::run::model::Model;
 use moue::run::set::config_of;
 use moue::run::train;
@@ -18,6 +18,7 @@ use moue_evaluation::judges::Judges;
 use moue_evaluation::networks::inception::{Inception, InceptionFeatures};
 use moue_evaluation::networks::{INCEPTION, Resize};
 use moue_evaluation::scores::Evaluation;
+use moue_evaluation::seen;
 use moue_evaluation::weights::{self, Evaluator, Store, Weights};
 
 use crate::args::Judging;
@@ -47,7 +48,9 @@ pub(super) fn judge(
     quiet: bool,
 ) -> Result<Option<Judged>> {
     let mut candidates = candidates(paths, judging, device)?;
-    let (dataset, split) = images(paths, data, quiet)?;
+    let (dataset, split) = images(paths, data)?;
+    let warnings = warnings(paths, &candidates, &split, judging)?;
+    warnings.iter().for_each(|text| note(quiet, &format!("warning: {text}")));
     let networks = networks(judging, device, quiet)?;
     let settings = settings(judging, &candidates, device);
     let mut shown = Shown::new(quiet);
@@ -59,7 +62,8 @@ pub(super) fn judge(
         note(quiet, &format!("part {part} of {count} is measured; {next}"));
         return Ok(None);
     }
-    let evaluation = evaluate(&dataset, &split, &mut candidates, &networks, &settings, tell)?;
+    let mut evaluation = evaluate(&dataset, &split, &mut candidates, &networks, &settings, tell)?;
+    evaluation.notes.splice(0..0, warnings);
     Ok(Some(Judged { evaluation, candidates, dataset, split, settings }))
 }
 
@@ -96,19 +100,11 @@ fn name_of(path: &Path) -> String {
 }
 
 /// The images and who is held out: those of the first run, unless others are named.
-fn images(paths: &[PathBuf], data: Option<&Path>, quiet: bool) -> Result<(Dataset, Split)> {
+fn images(paths: &[PathBuf], data: Option<&Path>) -> Result<(Dataset, Split)> {
     let configs: Vec<RunConfig> = paths.iter().filter_map(|path| config_of(path).ok()).collect();
-    let (dataset, split) = match (data, configs.first()) {
-        (Some(data), _) => {
-            let dataset = Dataset::open(data)?;
-            let split = Split::of(&dataset);
-            (dataset, split)
-        }
-        (None, Some(config)) => {
-            let dataset = train::open_data(config)?;
-            let split = Split::of(&dataset);
-            (dataset, split)
-        }
+    let dataset = match (data, configs.first()) {
+        (Some(data), _) => Dataset::open(data)?,
+        (None, Some(config)) => train::open_data(config)?,
         (None, None) => {
             return Err(Error::config(
                 "a model file does not say on which images it is to be judged",
@@ -116,13 +112,21 @@ fn images(paths: &[PathBuf], data: Option<&Path>, quiet: bool) -> Result<(Datase
             ));
         }
     };
-    if configs.iter().any(|config| config.data.hold_out == HoldOut::Nobody) {
-        note(
-            quiet,
-            "warning: a run was trained on everybody (data.hold_out = \"nobody\"): it has seen these people",
-        );
-    }
+    let split = Split::of(&dataset);
     Ok((dataset, split))
+}
+
+/// Of models that were trained on people who are judged, that they were.
+fn warnings(
+    paths: &[PathBuf],
+    candidates: &[Candidate],
+    split: &Split,
+    judging: &Judging,
+) -> Result<Vec<String>> {
+    let of_model = |(path, candidate): (&PathBuf, &Candidate)| {
+        seen::warning(&candidate.name, path, split, judging.protocol.into()).transpose()
+    };
+    paths.iter().zip(candidates).filter_map(of_model).collect()
 }
 
 /// What decides the numbers, beside models and images.

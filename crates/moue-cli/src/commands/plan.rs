@@ -13,10 +13,10 @@ use moue::base::file::FileSystem;
 use moue::run::config::RunConfig;
 use moue::run::events::{Event, Listener};
 use moue::run::folder::RunFolder;
-use moue::run::set::RunSet;
+use moue::run::set::{RunSet, config_of};
 use moue::run::train::{Start, Surroundings, open_data, train};
 use moue_evaluation::evaluate::Shard;
-use moue_evaluation::plan::Plan;
+use moue_evaluation::plan::{Plan, Planned};
 
 use crate::terminal::{TrainingProgress, note};
 
@@ -42,6 +42,7 @@ impl Training<'_> {
             let path = self.folder.join(&run.name);
             if self.shard.is_none_or(|shard| shard.holds(number)) {
                 note(self.quiet, &format!("run {} of {count}: {}", number + 1, path.display()));
+                check_begun(&path, &run)?;
                 let trained = match &run.targets {
                     None => self.one(&path, run.config, seconds),
                     Some(targets) => self.set(&path, targets, run.config, seconds),
@@ -132,6 +133,18 @@ impl Training<'_> {
         }
         config.data.name = open_data(&config)?.name;
         Ok(config)
+    }
+}
+
+/// What is there already under a run's name must be that run.
+fn check_begun(path: &Path, run: &Planned) -> Result<()> {
+    if RunSet::is_at(path) {
+        let set = RunSet::open(path)?;
+        return run.check_begun(path, &config_of(path)?, Some(set.targets()));
+    }
+    match path.join("run.toml").is_file() {
+        true => run.check_begun(path, &config_of(path)?, None),
+        false => Ok(()),
     }
 }
 

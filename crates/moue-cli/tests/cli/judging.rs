@@ -61,6 +61,18 @@ fn an_evaluation_is_a_table_with_its_references_and_protocol() {
     assert_eq!(scores.lines().count(), 3);
     let line: Value = serde_json::from_str(scores.lines().next().unwrap()).unwrap();
     assert_eq!(line["row"]["name"], "a-run");
+    assert!(line["description"].as_str().is_some_and(|text| text.contains("2 real images")), "{line}");
+
+    // Under another name the same faces are parted in another way: into those that the run knows as well.
+    assert!(!table.contains("a-run was trained"), "{table}");
+    let renamed = folder.path().join("renamed");
+    for name in names(Path::new(&faces())) {
+        fs::create_dir_all(renamed.join(&name).parent().unwrap()).unwrap();
+        fs::copy(Path::new(&faces()).join(&name), renamed.join(&name)).unwrap();
+    }
+    let (other, said) = measure(&format!("{arguments} --data {}", renamed.display()), folder.path());
+    assert!(said.contains("warning: a-run was trained on the names of"), "{said}");
+    assert!(other.contains("a-run was trained on the names of"), "{other}");
 
     // Two halves in another cache come to the same.
     let cache = folder.path().join("shared");
@@ -107,6 +119,12 @@ fn a_plan_is_trained_and_compared_on_one_page() {
     assert_eq!(first["rows"].as_array().unwrap().len(), 5);
     let (_, said) = measure(&arguments, folder.path());
     assert_eq!(said.matches("trained already").count(), 9, "{said}");
+    // Were the plan another one now, its names would stand for what they are not.
+    let text = fs::read_to_string(&plan).unwrap();
+    fs::write(&plan, text.replace("training.iterations=3", "training.iterations=4")).unwrap();
+    refuse(&arguments, folder.path(), "training.iterations = 3, not 4", "--runs");
+    fs::write(&plan, text.replace("\"all\"", "\"happy\"")).unwrap();
+    refuse(&arguments, folder.path(), "pairs has no network for angry", "target = \"all\"");
     // But for how fast results are made it is the same.
     let again: Value = serde_json::from_slice(&fs::read(out.join("evaluation.json")).unwrap()).unwrap();
     assert_eq!(again["rows"][2]["overall"], first["rows"][2]["overall"]);

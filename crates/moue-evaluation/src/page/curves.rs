@@ -168,6 +168,9 @@ fn ticks((low, high): (f64, f64)) -> Vec<f64> {
 
 /// A tick's number without more digits than it needs.
 fn short(value: f64) -> String {
+    if value != 0.0 && value.abs() < 0.001 {
+        return format!("{value:.1e}").replace(".0e", "e");
+    }
     let text = format!("{value:.4}");
     let text = text.trim_end_matches('0').trim_end_matches('.');
     if text == "-0" { "0".to_string() } else { text.to_string() }
@@ -205,6 +208,8 @@ mod tests {
         let between: Vec<String> = ticks((0.13, 0.52)).into_iter().map(short).collect();
         assert_eq!(between, ["0.2", "0.3", "0.4", "0.5"]);
         assert_eq!([short(2000.0), short(0.25), short(-0.0)], ["2000", "0.25", "0"]);
+        let small: Vec<String> = ticks((0.00003, 0.00016)).into_iter().map(short).collect();
+        assert_eq!(small, ["5e-5", "1e-4", "1.5e-4"]);
         let points: Vec<[f64; 2]> =
             (0..1000).map(|n| [f64::from(n), if n == 5 { f64::NAN } else { 1.0 }]).collect();
         let smooth = smoothed(&points);

@@ -92,8 +92,10 @@ fn page(
             body {
                 h1 { (title) }
                 p { (evaluation.description) " Everything at " (evaluation.image_size) " pixels." }
+                @for note in &evaluation.notes { p { strong { (note) } } }
                 h2 { "In words" }
                 ul { @for line in summary(evaluation) { li { (line) } } }
+                (victories(evaluation))
                 h2 { "Over all expressions" }
                 (overall(evaluation))
                 p.small {
@@ -128,17 +130,9 @@ fn page(
                 dl {
                     @for metric in evaluation.metrics() { dt { (metric.name()) } dd { (metric.about()) "." } }
                 }
-                @for note in &evaluation.notes { p { (note) } }
             }
         }
     }
-}
-
-/// Whether a model's results are read as their targets no more often than the unchanged sources, as far as can be told.
-fn is_read_as_copy(evaluation: &Evaluation, row: &Row) -> bool {
-    let interval = |row: &Row| row.overall.get(&Metric::FaceApi).and_then(|score| score.interval);
-    let copy = evaluation.rows.iter().find(|row| matches!(row.of, Of::Copy)).and_then(interval);
-    matches!((interval(row), copy), (Some([low, _]), Some([_, high])) if low <= high)
 }
 
 /// What the numbers say, in sentences.
@@ -153,7 +147,7 @@ fn summary(evaluation: &Evaluation) -> Vec<String> {
         if let (Some(ours), Some(real), Some(copy)) =
             (read(Metric::FaceApi), of("real", Metric::FaceApi), of("copy", Metric::FaceApi))
         {
-            let caution = match is_read_as_copy(evaluation, row) {
+            let caution = match evaluation.is_read_as_copy(row) {
                 true => ", no more: it hardly changes them, which its KID, identity and LPIPS reward",
                 false => "",
             };
@@ -200,10 +194,39 @@ fn cell(metric: Metric, score: Option<&Score>) -> Markup {
     }
 }
 
-fn overall(evaluation: &Evaluation) -> Markup {
-    let metrics = evaluation.metrics();
+/// At how many expressions each model is better than each other one.
+fn victories(evaluation: &Evaluation) -> Markup {
+    let names: Vec<&str> = evaluation.models().map(|(row, _)| row.name.as_str()).collect();
     html! {
-        div.scroll { table {
+        @if names.len() > 2 && !evaluation.differences.is_empty() {
+            div.scroll { table.heat {
+                caption {
+                    "At how many of the " (Expression::COUNT) " expressions the row's model is better than the column's by \
+                     KID; bold where it is so of all together as well"
+                }
+                thead { tr { th scope="col" { "" } @for name in &names { th scope="col" { (name) } } } }
+                tbody { @for model in &names { tr {
+                    th scope="row" { (model) }
+                    @for other in &names {
+                        @let won = evaluation.better_at(model, other);
+                        @let count = won.iter().flatten().count();
+                        @let share = count as f64 / Expression::COUNT as f64;
+                        @if model == other { td { "–" } } @else {
+                            td style={"--share:" (format!("{share:.2}"))} {
+                                @if won.contains(&None) { strong { (count) } } @else { (count) }
+                            }
+                        }
+                    }
+                } } }
+            } }
+        }
+    }
+}
+
+fn overall(evaluation: &Evaluation) -> Markup {
+    html! {
+        @for (group, metrics) in evaluation.groups() { div.scroll { table {
+            caption { (group.name()) }
             thead { tr { th scope="col" { "" } @for metric in &metrics { th scope="col" { (metric.name()) } } } }
             tbody { @for row in &evaluation.rows {
                 tr class=[(!matches!(row.of, Of::Model(_))).then_some("reference")] {
@@ -211,7 +234,7 @@ fn overall(evaluation: &Evaluation) -> Markup {
                     @for metric in &metrics { (cell(*metric, row.overall.get(metric))) }
                 }
             } }
-        } }
+        } } }
     }
 }
 
