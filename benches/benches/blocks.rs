@@ -135,5 +135,16 @@ fn adam(criterion: &mut Criterion) {
     });
 }
 
-criterion_group!(blocks, convolutions, others, grid_sample, adam);
+/// What the machine can do at most: a product of matrices (2.15 billion operations) and a copy (512 MiB read or written).
+fn ceilings(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("ceilings");
+    let [left, right] = [0, 1].map(|_| noise([1024, 1024], 1.0));
+    group
+        .bench_function("product, 1024 cubed", |bencher| bencher.iter(|| left.clone().matmul(right.clone())));
+    let (from, mut to) = (vec![1.0_f32; 64 << 20], vec![0.0_f32; 64 << 20]);
+    group.sample_size(10).sampling_mode(SamplingMode::Flat);
+    group.bench_function("copy, 256 MiB", |bencher| bencher.iter(|| to.copy_from_slice(black_box(&from))));
+}
+
+criterion_group!(blocks, ceilings, convolutions, others, grid_sample, adam);
 criterion_main!(blocks);

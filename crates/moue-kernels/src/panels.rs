@@ -123,9 +123,7 @@ fn side_by_side<const ROWS: usize, const FUSED: bool>(
     out: &mut [Vector],
 ) {
     let mut sums = [ZERO; ROWS];
-    for row in 0..ROWS {
-        sums[row] = out[row];
-    }
+    sums.copy_from_slice(&out[..ROWS]);
     for (left, right) in left.iter().zip(right) {
         let (Some(left), Some(right)) = (left[first..].first_chunk::<ROWS>(), right.first_chunk::<LANES>())
         else {
