@@ -11,8 +11,8 @@ use moue_benches::{batch, game, method, round};
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// Each preset for two cores with the batch of its step; then those as published, with a batch that leaves a round within
-/// half a minute.
+/// Each preset for two cores with the batch of its step; then those as published, whose steps take seconds, with few faces
+/// where a round has several.
 const TRAINED: [(&str, usize); 12] = [
     ("sasn-small", 8),
     ("stargan-small", 8),
