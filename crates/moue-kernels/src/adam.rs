@@ -59,11 +59,11 @@ pub(crate) fn portable<B: Backend>(
 }
 
 /// `average + share (parameter - average)`, all flat and of one length: an exponential moving average.
-pub fn follow(average: Tensor<1>, parameter: Tensor<1>, share: f32) -> Tensor<1> {
-    Tensor::from_dispatch(Dispatch::follow(average.into_dispatch(), parameter.into_dispatch(), share))
+pub fn moving_average(average: Tensor<1>, parameter: Tensor<1>, share: f32) -> Tensor<1> {
+    Tensor::from_dispatch(Dispatch::moving_average(average.into_dispatch(), parameter.into_dispatch(), share))
 }
 
-pub(crate) fn portable_follow<B: Backend>(
+pub(crate) fn portable_moving_average<B: Backend>(
     average: FloatTensor<B>,
     parameter: FloatTensor<B>,
     share: f32,
@@ -123,7 +123,7 @@ impl Work for Step<'_> {
 }
 
 /// In place, as [`fused`].
-pub(crate) fn fused_follow(average: FlexTensor, parameter: FlexTensor, share: f32) -> FlexTensor {
+pub(crate) fn fused_moving_average(average: FlexTensor, parameter: FlexTensor, share: f32) -> FlexTensor {
     let [mut average, parameter] = [average, parameter].map(|tensor| tensor.to_contiguous());
     let averages = average.storage_mut::<f32>().par_chunks_mut(CHUNK);
     averages.zip(values(&parameter).par_chunks(CHUNK)).for_each(|(averages, parameters)| {

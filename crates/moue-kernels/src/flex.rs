@@ -64,8 +64,12 @@ impl Operations for Flex {
         adam::fused(parameter, gradient, mean, square, step)
     }
 
-    fn follow(average: FloatTensor<Self>, parameter: FloatTensor<Self>, share: f32) -> FloatTensor<Self> {
-        adam::fused_follow(average, parameter, share)
+    fn moving_average(
+        average: FloatTensor<Self>,
+        parameter: FloatTensor<Self>,
+        share: f32,
+    ) -> FloatTensor<Self> {
+        adam::fused_moving_average(average, parameter, share)
     }
 
     fn scaled_leaky_relu(

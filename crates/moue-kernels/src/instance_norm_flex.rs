@@ -10,11 +10,8 @@ use rayon::prelude::*;
 use crate::flex::{tensor, values};
 use crate::instance_norm::EPSILON;
 use crate::lanes::{sum_of, sums_of_pairs};
-use crate::matrix::written;
+use crate::matrix::{TASK, written};
 use crate::vectors::{Work, vectorised};
-
-/// Numbers that one task of the thread pool should handle at least.
-const TASK: usize = 1 << 14;
 
 /// How a plane becomes its output: `(x - mean) scale + shift`.
 #[derive(Clone, Copy)]

@@ -70,11 +70,8 @@ pub(crate) mod fast {
     use super::*;
     use crate::flex::{tensor, values};
     use crate::lanes::sums_of_pairs;
-    use crate::matrix::written;
+    use crate::matrix::{TASK, written};
     use crate::vectors::{Work, vectorised};
-
-    /// Numbers that one task of the thread pool should handle at least.
-    const TASK: usize = 1 << 14;
 
     pub(crate) fn forward(x: FlexTensor, scale: FlexTensor, bias: FlexTensor, slope: f32) -> FlexTensor {
         let shape = x.shape();

@@ -9,7 +9,7 @@
 //! | [`instance_norm`] | two passes over each plane, with the ReLU after it |
 //! | [`scaled_leaky_relu`] | one pass over the output of a discriminator's convolution instead of five |
 //! | [`matrix_vector`], [`vector_matrix`], [`bilinear`] | a large matrix is read once, by all threads |
-//! | [`adam`], [`follow`] | one pass over parameter, gradient and moments instead of ten, one over a moving average |
+//! | [`adam`], [`moving_average`] | one pass over parameter, gradient and moments instead of ten, one over a moving average |
 //!
 //! Every operation has a portable body made of burn's operations, which is what GPUs run, and may have a faster one
 //! for the CPU (burn's flex backend).
@@ -39,7 +39,7 @@ mod products;
 mod vectors;
 mod winograd;
 
-pub use adam::{AdamStep, adam, follow};
+pub use adam::{AdamStep, adam, moving_average};
 pub use attention::{TILE_BYTES, attention};
 pub use convolution::{Step, convolution, transposed_convolution};
 pub use grid_sample::grid_sample;
@@ -98,9 +98,13 @@ pub trait Operations: Backend {
         adam::portable::<Self>(parameter, gradient, mean, square, step)
     }
 
-    /// See [`follow`].
-    fn follow(average: FloatTensor<Self>, parameter: FloatTensor<Self>, share: f32) -> FloatTensor<Self> {
-        adam::portable_follow::<Self>(average, parameter, share)
+    /// See [`moving_average`].
+    fn moving_average(
+        average: FloatTensor<Self>,
+        parameter: FloatTensor<Self>,
+        share: f32,
+    ) -> FloatTensor<Self> {
+        adam::portable_moving_average::<Self>(average, parameter, share)
     }
 
     /// See [`convolution`]; without bias.

@@ -121,6 +121,9 @@ pub(crate) fn multiply(output: Output<'_>, add: bool, left: Matrix<'_>, right: M
     }
 }
 
+/// Numbers that one task of the thread pool should handle at least, where each takes few operations.
+pub(crate) const TASK: usize = 1 << 14;
+
 /// A vector of `length` numbers, all of which `fill` writes.
 ///
 /// # Safety

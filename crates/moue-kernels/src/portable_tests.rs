@@ -92,8 +92,8 @@ fn leaky_relus_agree() {
 #[test]
 fn moving_averages_agree() {
     let [average, parameter] = [1, 2].map(|seed| numbers([70_001], seed));
-    let portable = adam::portable_follow::<Flex>(average.clone(), parameter.clone(), 0.1);
-    agree("average", [Flex::follow(average, parameter, 0.1)], [portable]);
+    let portable = adam::portable_moving_average::<Flex>(average.clone(), parameter.clone(), 0.1);
+    agree("average", [Flex::moving_average(average, parameter, 0.1)], [portable]);
 }
 
 #[test]

@@ -95,13 +95,10 @@ pub(crate) mod fast {
     use super::*;
     use crate::flex::{tensor, values};
     use crate::lanes::dot;
-    use crate::matrix::written;
+    use crate::matrix::{TASK, written};
 
     /// Columns that one task sums: they stay in the first cache.
     const COLUMNS: usize = 2048;
-    /// Numbers that one task should handle at least.
-    const TASK: usize = 1 << 14;
-
     fn dots(matrix: &[f32], vector: &[f32]) -> Vec<f32> {
         let columns = vector.len();
         let rows = matrix.par_chunks_exact(columns).with_min_len((TASK / columns).max(1));

@@ -73,7 +73,7 @@ impl<F: Form<P, TILE, R>, const P: usize, const R: usize> Work for Taps<'_, F, P
                 let [outer, inner] = if scatter { [row, column] } else { [column, row] };
                 first_tap(plan, outer, inner)
             };
-            if plan.shapes.stride == 1 && R == 3 {
+            if R == 3 {
                 // Nine taps in a row: the first eight and the last four.
                 let offsets = std::array::from_fn(first);
                 read::<8, FUSED>(weight, &offsets, &mut eight);
@@ -129,7 +129,7 @@ impl<F: Form<P, TILE, R>, const P: usize, const R: usize> Work for TapsBack<'_, 
             }
             both(&u, &mut half, &mut g, F::taps_transposed);
             let inner = first..plan.inner().min(first + LANES);
-            if plan.shapes.stride == 1 && R == 3 {
+            if R == 3 {
                 let [a, b, c, d, e, f, g, h, last]: [&Vector; 9] = std::array::from_fn(|n| &g[n / R][n % R]);
                 rows::<FUSED>([a, b, c, d], &mut fours[0]);
                 rows::<FUSED>([e, f, g, h], &mut fours[1]);

@@ -1,7 +1,7 @@
 //! A network that learns: its weights, their moving average and its optimiser.
 
 use burn::tensor::Tensor;
-use moue_kernels::follow;
+use moue_kernels::moving_average;
 
 use super::adam::{Adam, AdamConfig};
 use super::module::{Kind, Module, for_each, gradients};
@@ -41,7 +41,7 @@ impl<M: Module + Clone> Player<M> {
         drop((tracked, loss, all));
         self.optimiser.step(&mut self.network, gradients, learning_rate);
         if let Some((average, decay)) = &mut self.average {
-            average_with(average, &mut self.network, *decay);
+            update_average(average, &mut self.network, *decay);
         }
     }
 
@@ -75,7 +75,7 @@ impl<M: Module + Clone> Saved for Player<M> {
 }
 
 /// average <- average + (1 - decay) (weights - average); buffers are copied.
-fn average_with<M: Module>(average: &mut M, network: &mut M, decay: f32) {
+fn update_average<M: Module>(average: &mut M, network: &mut M, decay: f32) {
     let mut weights = Vec::new();
     for_each(network, |_, _, tensor| weights.push(tensor.flat()));
     let mut weights = weights.into_iter();
@@ -83,7 +83,7 @@ fn average_with<M: Module>(average: &mut M, network: &mut M, decay: f32) {
         let weight = weights.next().expect("both are the same network");
         let shape = tensor.shape();
         let followed = match kind {
-            Kind::Parameter => follow(tensor.take(), weight, 1.0 - decay),
+            Kind::Parameter => moving_average(tensor.take(), weight, 1.0 - decay),
             Kind::Buffer => weight,
         };
         tensor.put(followed, &shape);
