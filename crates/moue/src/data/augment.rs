@@ -66,27 +66,34 @@ impl Augmentation {
         }
     }
 
-    /// Appends the values in -1..1 of `image`, taken so, at `side` pixels: `[3, side, side]`. The image is a square of
-    /// [`OVERSAMPLING`] times that side; where it ends, its border goes on.
+    /// Appends the values in -1..1 of `image`, taken so, at `side` pixels: `[3, side, side]`. The image is a square, best
+    /// of [`OVERSAMPLING`] times that side: of a smaller one there is less to take the mean of. Where it ends, its border
+    /// goes on.
     pub(super) fn append(&self, image: &RgbImage, side: usize, values: &mut Vec<f32>) {
         let tones = self.tones();
         let start = values.len();
         values.resize(start + 3 * side * side, 0.0);
         let planes = &mut values[start..];
-        let count = OVERSAMPLING as usize * side;
-        let share = 1.0 / (OVERSAMPLING * OVERSAMPLING) as f32;
+        let size = image.width() as f32;
+        let oversampling = (image.width() as usize / side).clamp(1, OVERSAMPLING as usize);
+        let count = oversampling * side;
+        let share = 1.0 / (oversampling * oversampling) as f32;
+        let place = self.places(count);
         for y in 0..count {
             for x in 0..count {
-                let sampled = sample(image, self.place(x, y, count));
-                let pixel = y / OVERSAMPLING as usize * side + x / OVERSAMPLING as usize;
+                let sampled = sample(image, place(x, y).map(|at| at * size - 0.5));
+                let pixel = y / oversampling * side + x / oversampling;
                 for (channel, value) in sampled.into_iter().enumerate() {
                     planes[channel * side * side + pixel] += share * value;
                 }
             }
         }
+        let [across, down] = self.light.map(|light| brightness(light, side));
         for (plane, tones) in planes.chunks_exact_mut(side * side).zip(&tones) {
-            for (pixel, value) in plane.iter_mut().enumerate() {
-                *value = tone(tones, *value * self.light_at(pixel % side, pixel / side, side));
+            for (row, down) in plane.chunks_exact_mut(side).zip(&down) {
+                for (value, across) in row.iter_mut().zip(&across) {
+                    *value = tone(tones, *value * down * across);
+                }
             }
             if self.blur > 0.0 {
                 blur(plane, side, self.blur);
@@ -104,22 +111,16 @@ impl Augmentation {
         }
     }
 
-    /// How much brighter it is at a pixel than in the middle, a factor.
-    fn light_at(&self, x: usize, y: usize, side: usize) -> f32 {
-        let from_middle = |at: usize| (2 * at + 1) as f32 / side as f32 - 1.0;
-        (self.light[0] * from_middle(x) + self.light[1] * from_middle(y)).exp()
-    }
-
-    /// Where in the image of `count` pixels a side a place of the result lies, from its first pixel's centre on.
-    fn place(&self, x: usize, y: usize, count: usize) -> [f32; 2] {
-        let centred = |at: usize| (at as f32 + 0.5) / count as f32 - 0.5;
-        let (mut x, y) = (centred(x), centred(y));
-        if self.mirrored {
-            x = -x;
-        }
+    /// Where in the image a place of the result, of `count` a side, lies, in sides of the image from its corner.
+    fn places(&self, count: usize) -> impl Fn(usize, usize) -> [f32; 2] {
         let (sine, cosine) = (self.rotation.sin() / self.scale, self.rotation.cos() / self.scale);
-        let turned = [cosine * x - sine * y, sine * x + cosine * y];
-        [0, 1].map(|axis| (turned[axis] + self.shift[axis] + 0.5) * count as f32 - 0.5)
+        let (across, shift) = (if self.mirrored { -1.0 } else { 1.0 }, self.shift);
+        move |x, y| {
+            let [x, y] = [x, y].map(|at| (at as f32 + 0.5) / count as f32 - 0.5);
+            let x = across * x;
+            let turned = [cosine * x - sine * y, sine * x + cosine * y];
+            [0, 1].map(|axis| turned[axis] + shift[axis] + 0.5)
+        }
     }
 
     /// What becomes of each of the 256 values of each colour, in -1..1.
@@ -132,6 +133,11 @@ impl Augmentation {
             })
         })
     }
+}
+
+/// How much brighter than in the middle it is at each of `side` pixels along an axis, a factor.
+fn brightness(light: f32, side: usize) -> Vec<f32> {
+    (0..side).map(|at| (light * ((2 * at + 1) as f32 / side as f32 - 1.0)).exp()).collect()
 }
 
 /// Mixes each pixel by `share` with the mean, weighted 1 2 1 along both axes, of the nine about it.

@@ -334,7 +334,12 @@ impl Maker {
     }
 
     fn image(&self, index: usize) -> Result<Cow<'_, RgbImage>> {
-        let decode = || read(&self.samples[index].file).map(|image| square(image, decoded_side(self.config)));
+        let decode = || {
+            let image = read(&self.samples[index].file)?;
+            // An image that will be resampled need not be enlarged before.
+            let own = if self.config.augment { image.width().min(image.height()) } else { u32::MAX };
+            Ok(square(image, decoded_side(self.config).min(own)))
+        };
         let Some(place) = self.cache.get(index) else { return decode().map(Cow::Owned) };
         if let Some(image) = place.get() {
             return Ok(Cow::Borrowed(image));
@@ -345,7 +350,7 @@ impl Maker {
     }
 }
 
-/// Side of the decoded images: larger than the batch's where they are to be resampled once more.
+/// Largest side of the decoded images: larger than the batch's where they are to be resampled once more.
 fn decoded_side(config: LoaderConfig) -> u32 {
     if config.augment { OVERSAMPLING * config.side } else { config.side }
 }

@@ -31,6 +31,8 @@ pub struct Pair {
 pub struct Pairs {
     /// Of each person and gaze, the samples of each expression.
     people: Vec<[Vec<usize>; Expression::COUNT]>,
+    /// How many of the times that a sample is drawn as a target it becomes one, above 0 and at most 1.
+    target_weights: Vec<f32>,
     /// Where the raised corner of the mouth is in a contemptuous sample: whether it is on the image's left.
     raised_left: Vec<Option<bool>>,
 }
@@ -47,27 +49,44 @@ impl Pairs {
         let several = |faces: &[Vec<usize>; 8]| faces.iter().filter(|faces| !faces.is_empty()).count() > 1;
         let people: Vec<_> = people.into_values().filter(several).collect();
         let raised_left = samples.iter().map(raised_left).collect();
-        (!people.is_empty()).then_some(Self { people, raised_left })
+        let target_weights = samples.iter().map(Sample::target_weight).collect();
+        (!people.is_empty()).then_some(Self { people, target_weights, raised_left })
+    }
+
+    fn anybody(&self, rng: &mut Rng) -> &[Vec<usize>; Expression::COUNT] {
+        &self.people[rng.below(self.people.len())]
     }
 
     /// Draws a pair: anybody, from neutral half of the time and from a smile a quarter of the time, for these are what
-    /// people bring, to any expression that the person shows.
+    /// people bring, to any expression that the person shows. Of targets that the data set gives a `target_weight`
+    /// below 1 so many are left for another person's target of that expression.
     pub fn draw(&self, rng: &mut Rng) -> Pair {
-        let faces = &self.people[rng.below(self.people.len())];
+        let mut faces = self.anybody(rng);
         let common = match rng.below(4) {
             0 | 1 => Some(Expression::Neutral.index()),
             2 => Some(Expression::Happy.index()),
             _ => None,
         };
+        let wanted = choose(faces, weight, rng);
+        let mut target = one_of(&faces[wanted], rng);
+        while self.target_weights[target] < 1.0 && rng.uniform() >= self.target_weights[target] {
+            faces = self.anybody(rng);
+            if !faces[wanted].is_empty() {
+                target = one_of(&faces[wanted], rng);
+            }
+        }
         let common = common.filter(|&shown| !faces[shown].is_empty());
         let source = common.unwrap_or_else(|| choose(faces, |_| 1, rng));
-        let target = choose(faces, weight, rng);
-        let [source, target] = [source, target].map(|shown| faces[shown][rng.below(faces[shown].len())]);
+        let source = one_of(&faces[source], rng);
         // Contempt is one-sided: shown now on this and now on that side, a network learns their mean, which is none.
         // Mirrored so that the raised corner is on the image's right, it learns one.
         let mirrored = self.raised_left[target].or(self.raised_left[source]);
         Pair { source, target, mirrored }
     }
+}
+
+fn one_of(samples: &[usize], rng: &mut Rng) -> usize {
+    samples[rng.below(samples.len())]
 }
 
 /// An expression that the person shows, drawn by weight.
@@ -140,6 +159,25 @@ mod tests {
             assert!(close(source, share(expression)), "{expression}: {source}");
             assert!(close(target, weight(expression) as f64 / 10.0), "{expression}: {target}");
         }
+    }
+
+    #[test]
+    fn what_the_data_set_wants_seldom_is_seldom_a_target() {
+        let mut samples = Vec::new();
+        for identity in ["a", "b"] {
+            samples.extend(Expression::ALL.map(|expression| face(identity, "front", expression)));
+        }
+        let happy_of_a = Expression::Happy.index();
+        samples[happy_of_a].extra.insert("target_weight".to_string(), "0.25".to_string());
+        let pairs = Pairs::of(&samples).unwrap();
+        let mut rng = Rng::stream(2, "pairs", 0);
+        let drawn: Vec<Pair> = (0..9_000).map(|_| pairs.draw(&mut rng)).collect();
+        let targets = |sample: usize| drawn.iter().filter(|pair| pair.target == sample).count() as f64;
+        assert!(drawn.iter().all(|p| samples[p.source].identity == samples[p.target].identity));
+        // A fifth of all targets are happy; with weights 1/4 and 1 those are a's and b's as 1 to 4.
+        let happy_of_b = Expression::COUNT + happy_of_a;
+        assert!((targets(happy_of_a) / 9_000.0 - 0.04).abs() < 0.01, "{}", targets(happy_of_a));
+        assert!((targets(happy_of_b) / 9_000.0 - 0.16).abs() < 0.015, "{}", targets(happy_of_b));
     }
 
     #[test]

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use csv::{ErrorKind, ReaderBuilder, StringRecord, Trim};
 
-use super::{Layout, Listing, Sample, known_names};
+use super::{Layout, Listing, Sample, TARGET_WEIGHT, known_names};
 use crate::base::error::{Error, Result};
 use crate::base::expression::Expression;
 
@@ -93,7 +93,13 @@ impl Manifest<'_> {
             self.error(problem, format!("use one of {}", known_names()))
         })?;
         let (file, identity, gaze) = (self.root.join(file), filled(&identity), filled(&gaze));
-        Ok(Row { line, sample: Sample { file, expression, identity, gaze, extra } })
+        let sample = Sample { file, expression, identity, gaze, extra };
+        let weight = sample.target_weight();
+        if !(0.01..=1.0).contains(&weight) {
+            let problem = format!("line {line}: '{}' is no target_weight", sample.extra[TARGET_WEIGHT]);
+            return Err(self.error(problem, "give a number from 0.01 to 1, or nothing for 1"));
+        }
+        Ok(Row { line, sample })
     }
 
     /// An image of nobody would be neither trained on nor held out with its person.
@@ -226,6 +232,11 @@ mod tests {
             "file,expression,identity\na.png,sad,1\nsub/b.png,happy, \n",
             "line 3: the identity",
             "fill it in",
+        );
+        refused(
+            "file,expression,target_weight\na.png,sad,\nsub/b.png,happy,0\n",
+            "line 3: '0' is no target_weight",
+            "from 0.01 to 1",
         );
         refused("file,expression\na.png,sad\nsub/b.png,sad\n", "show one expression, sad", "another");
     }

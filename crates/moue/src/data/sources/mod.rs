@@ -32,6 +32,18 @@ pub struct Sample {
     pub extra: BTreeMap<String, String>,
 }
 
+/// The manifest's column that says how often an image becomes a target.
+const TARGET_WEIGHT: &str = "target_weight";
+
+impl Sample {
+    /// How many of the times that the image is drawn as the target of a pair it becomes one, 1 unless the manifest says
+    /// otherwise; NaN for what is no number.
+    pub fn target_weight(&self) -> f32 {
+        let written = self.extra.get(TARGET_WEIGHT).map(|weight| weight.trim()).unwrap_or_default();
+        if written.is_empty() { 1.0 } else { written.parse().unwrap_or(f32::NAN) }
+    }
+}
+
 /// A set of labelled images of at least two expressions.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Dataset {
