@@ -109,7 +109,8 @@ pub(crate) struct Train {
     /// Go on with this run or set
     #[arg(long, value_name = "RUN", conflicts_with_all = ["preset", "config", "settings", "seed", "init"])]
     pub(crate) resume: Option<PathBuf>,
-    /// Start from the generator of this run or model file instead of from random weights
+    /// Start from the weights of this run or model file instead of from random ones: from the generator's, and a run's
+    /// other players' where they have the same shapes
     #[arg(long, value_name = "RUN|FILE")]
     pub(crate) init: Option<PathBuf>,
     /// Decides every random draw

@@ -65,7 +65,9 @@ fn run_in(
     note(quiet, &format!("run: {}", folder.path().display()));
     let mut start = Start::of(folder, config, device)?;
     if let Some(path) = &arguments.init {
-        start.generator_from(path, device)?;
+        let others = start.weights_from(path, device)?;
+        let others = if others.is_empty() { "other players start anew".into() } else { others.join(" and ") };
+        note(quiet, &format!("start: generator of {}, {others}", path.display()));
         start.save(folder, config, disk)?;
     }
     let stop = stop_on_signal("this batch, with a checkpoint")?;

@@ -197,6 +197,18 @@ fn a_run_starts_from_another_s_weights() {
     succeed(&format!("{arguments} --init {}", file.display()));
     assert_ne!(files(&out.join("checkpoints")), files(&run().join("checkpoints")));
     fs::remove_dir_all(&out).unwrap();
+    // A run's discriminator comes with its generator; here it learns nothing, so it is still the same one.
+    let untaught = "--set training.iterations=1 --set method.learning_rates.discriminator=0";
+    succeed(&format!("{arguments} {untaught} --init {}", run().display()));
+    let discriminator = |run: &Path, checkpoint: &str| {
+        let file = format!("checkpoints/{checkpoint}/discriminator.weights.safetensors");
+        moue::run::exchange::Tensors::read(&fs::read(run.join(&file)).unwrap(), &run.join(file)).unwrap()
+    };
+    let (learned, taken_over) = (discriminator(run(), "step-000012"), discriminator(&out, "step-000001"));
+    // The vectors of spectral norm do advance.
+    let weights = learned.values.iter().filter(|(name, _)| name.ends_with(".weight"));
+    assert!(weights.clone().count() > 2 && weights.into_iter().all(|(n, w)| taken_over.values[n] == *w));
+    fs::remove_dir_all(&out).unwrap();
     let other = "--set method.image_size=32 --set method.channels=8";
     fail(&format!("{arguments} {other} --init {}", file.display()), "another configuration", "weights");
     assert!(!out.exists(), "a start that failed leaves nothing that refuses the next");

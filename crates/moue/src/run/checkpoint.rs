@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::exchange::{Precision, Tensors};
+use super::folder::checkpoints_of;
 use crate::base::error::{Error, Result};
 use crate::base::file::{Disk, create_folder, write_whole};
 use crate::methods::{Game, MethodConfig};
@@ -98,6 +99,17 @@ pub fn load(path: &Path, game: &mut dyn Game, method: &MethodConfig) -> Result<u
 /// [`Error::Read`] when the folder cannot be listed.
 pub fn newest(checkpoints: &Path) -> Result<Option<PathBuf>> {
     Ok(list(checkpoints)?.pop().map(|(_, path)| path))
+}
+
+/// The checkpoint that a path stands for: a checkpoint's folder itself, a run's newest. Files and sets have none.
+///
+/// # Errors
+/// As [`newest`].
+pub fn of(path: &Path) -> Result<Option<PathBuf>> {
+    if path.join("state.json").exists() {
+        return Ok(Some(path.to_path_buf()));
+    }
+    newest(&checkpoints_of(path))
 }
 
 /// Whether a checkpoint of this state has a part of a player.

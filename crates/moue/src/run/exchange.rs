@@ -173,6 +173,16 @@ impl Tensors {
         }
     }
 
+    /// Whether they are a module's: the same names and shapes.
+    pub fn fit(&self, module: &mut dyn Module) -> bool {
+        let (mut fitting, mut count) = (true, 0);
+        for_each(module, |name, _, tensor| {
+            fitting &= self.values.get(name).is_some_and(|(shape, _)| *shape == tensor.shape());
+            count += 1;
+        });
+        fitting && count == self.values.len()
+    }
+
     fn each(&self, bytes: impl Fn(&Vec<f32>) -> Vec<u8>) -> Vec<Vec<u8>> {
         self.values.values().map(|(_, values)| bytes(values)).collect()
     }

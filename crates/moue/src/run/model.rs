@@ -60,7 +60,7 @@ pub struct Card {
 }
 
 /// The player that makes what is shown.
-const GENERATOR: &str = "generator";
+pub(super) const GENERATOR: &str = "generator";
 
 fn plain_strength() -> f32 {
     1.0

@@ -11,7 +11,7 @@ use super::config::{HoldOut, RunConfig};
 use super::events::{Event, EventLog, Listener};
 use super::exchange::Tensors;
 use super::folder::RunFolder;
-use super::model::Model;
+use super::model::{GENERATOR, Model};
 use super::samples::Samples;
 use crate::base::device::{describe, synchronise};
 use crate::base::error::{Error, Result};
@@ -137,23 +137,37 @@ impl Start {
 
     /// Gives the generator and its moving average the weights of a run, a checkpoint or a model file. They may have
     /// learned images of another size: a generator is convolutional, and growing is how a large one is trained fast.
-    /// A part that they have nothing of starts anew.
+    /// A part that they have nothing of starts anew. Returns the other players that took over what a run's have
+    /// learned: those of the same shapes. A model file has none, and a discriminator that starts anew has little to
+    /// say for hundreds of batches.
     ///
     /// # Errors
-    /// [`Error::Weights`] when they are of another network, [`Error::Read`].
-    pub fn generator_from(&mut self, path: &Path, device: &Device) -> Result<()> {
+    /// [`Error::Weights`] when they are of another generator, [`Error::Read`].
+    pub fn weights_from(&mut self, path: &Path, device: &Device) -> Result<Vec<&'static str>> {
         let mut model = Model::open(path, None, device)?;
         let learned = Tensors::of(&mut *model.translator, String::new());
+        let checkpoint = checkpoint::of(path)?;
+        let mut taken_over = Vec::new();
         for (name, player) in self.game.players() {
             for (part, module) in player.parts() {
-                if name == "generator" && part != "optimiser" {
+                if name == GENERATOR && part != "optimiser" {
                     let mut tensors = learned.clone();
                     tensors.take_absent_parts(module);
                     tensors.load(module, path, &[])?;
+                } else if let Some(checkpoint) = checkpoint.as_ref().filter(|_| part == "weights") {
+                    let state = checkpoint::read_state(checkpoint)?;
+                    if !checkpoint::has_part(&state, name, part) {
+                        continue;
+                    }
+                    let (tensors, _) = checkpoint::read_part(checkpoint, name, part)?;
+                    if tensors.fit(module) {
+                        tensors.load(module, checkpoint, &[])?;
+                        taken_over.push(name);
+                    }
                 }
             }
         }
-        Ok(())
+        Ok(taken_over)
     }
 
     /// Writes a checkpoint of where training begins. Without it a run that is killed before its first one would start
