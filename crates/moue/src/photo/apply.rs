@@ -14,7 +14,7 @@ use rayon::prelude::*;
 
 use super::align::FaceSquare;
 use super::feather::Feather;
-use super::pixels::{Pixels, Samples};
+use super::pixels::{Pixels, Sample, Samples};
 use crate::nn::edit::Edit;
 
 /// Values of an edit at one place: flow x and y in -1..1 coordinates, mask in 0..1, and three colours in -1..1 times the
@@ -89,10 +89,10 @@ impl SquareEdit {
         let [(columns, along), (rows, down)] = [u, v].map(|t| taps(t * self.side as f64 - 0.5, self.side));
         let mut sum = [0.0; 8];
         for (row, weight) in rows.into_iter().zip(down) {
+            let line = &self.values[row * self.side..][..self.side];
             for (column, along) in columns.into_iter().zip(along) {
                 let weight = weight * along;
-                let values = &self.values[row * self.side + column];
-                sum.iter_mut().zip(values).for_each(|(sum, value)| *sum += weight * value);
+                sum.iter_mut().zip(&line[column]).for_each(|(sum, value)| *sum += weight * value);
             }
         }
         sum
@@ -109,9 +109,11 @@ fn unmasked(seen: [f32; 3], mask: f32) -> [f32; 3] {
 /// border its pixel goes on. At a pixel's centre only that pixel counts.
 #[inline]
 fn taps(place: f64, size: usize) -> ([usize; 4], [f32; 4]) {
-    let floor = place.floor();
-    let t = (place - floor) as f32;
-    let first = floor as i64 - 1;
+    // Rounded down; the oldest x86-64 has no instruction for it, and a call would take as long as the rest.
+    let whole = place as i64;
+    let floor = whole - i64::from(whole as f64 > place);
+    let t = (place - floor as f64) as f32;
+    let first = floor - 1;
     let last = size as i64 - 1;
     let pixels = [0, 1, 2, 3].map(|n| (first + n).clamp(0, last) as usize);
     let weights = [
@@ -181,39 +183,6 @@ impl Patch {
 fn swap_lines<T>(patch: &mut [T], photo: &mut [T], start: usize, line: usize, row: usize) {
     for (n, patch) in patch.chunks_exact_mut(line).enumerate() {
         patch.swap_with_slice(&mut photo[start + n * row..][..line]);
-    }
-}
-
-/// A sample of 8 or 16 bits.
-trait Sample: Copy + Default + Send + Sync {
-    /// The largest.
-    const LARGEST: f32;
-    fn number(self) -> f32;
-    /// The nearest one.
-    fn nearest(number: f32) -> Self;
-}
-
-impl Sample for u8 {
-    const LARGEST: f32 = 255.0;
-
-    fn number(self) -> f32 {
-        f32::from(self)
-    }
-
-    fn nearest(number: f32) -> Self {
-        number.round().clamp(0.0, Self::LARGEST) as u8
-    }
-}
-
-impl Sample for u16 {
-    const LARGEST: f32 = 65_535.0;
-
-    fn number(self) -> f32 {
-        f32::from(self)
-    }
-
-    fn nearest(number: f32) -> Self {
-        number.round().clamp(0.0, Self::LARGEST) as u16
     }
 }
 
@@ -289,17 +258,43 @@ impl Work<'_> {
 
     /// The photo's colours at a place, in pixels from the first one's centre.
     fn look_up<T: Sample>(&self, photo: &[T], place: [f64; 2]) -> [f32; 3] {
-        let [(columns, along), (rows, down)] = [0, 1].map(|axis| taps(place[axis], self.photo_size[axis]));
-        let mut found = [0.0; 3];
-        for (row, weight) in rows.into_iter().zip(down) {
-            let line = &photo[row * self.photo_size[0] * self.channels..];
-            for (column, along) in columns.into_iter().zip(along) {
-                let weight = weight * along;
-                let pixel = &line[column * self.channels..][..self.colours];
-                found.iter_mut().zip(pixel).for_each(|(sum, sample)| *sum += weight * sample.number());
-            }
-        }
+        let found = match self.channels {
+            1 => self.look_up_among::<T, 1, 4>(photo, place),
+            2 => self.look_up_among::<T, 2, 8>(photo, place),
+            3 => self.look_up_among::<T, 3, 12>(photo, place),
+            _ => self.look_up_among::<T, 4, 16>(photo, place),
+        };
         found.map(|value| value.clamp(0.0, T::LARGEST))
+    }
+
+    /// The same for so many channels; a row's four pixels are so many samples, which lie side by side.
+    #[inline]
+    fn look_up_among<T: Sample, const CHANNELS: usize, const SAMPLES: usize>(
+        &self,
+        photo: &[T],
+        place: [f64; 2],
+    ) -> [f32; 3] {
+        let [width, height] = self.photo_size;
+        let [(columns, along), (rows, down)] = [taps(place[0], width), taps(place[1], height)];
+        let mut sums = [0.0; SAMPLES];
+        for (row, weight) in rows.into_iter().zip(down) {
+            let line = &photo[row * width * CHANNELS..][..width * CHANNELS];
+            let mut samples = [T::default(); SAMPLES];
+            if columns[3] == columns[0] + 3 {
+                samples.copy_from_slice(&line[columns[0] * CHANNELS..][..SAMPLES]);
+            } else {
+                // At the border its pixel goes on.
+                for (pixel, column) in samples.chunks_exact_mut(CHANNELS).zip(columns) {
+                    pixel.copy_from_slice(&line[column * CHANNELS..][..CHANNELS]);
+                }
+            }
+            sums.iter_mut().zip(samples).for_each(|(sum, sample)| *sum += weight * sample.number());
+        }
+        let mut found = [0.0; 3];
+        for (pixel, along) in sums.chunks_exact(CHANNELS).zip(along) {
+            found.iter_mut().zip(pixel).for_each(|(found, sum)| *found += along * sum);
+        }
+        found
     }
 }
 

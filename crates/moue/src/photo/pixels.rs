@@ -190,6 +190,40 @@ fn nearest(sample: u16) -> u8 {
     ((u32::from(sample) + 128) / 257) as u8
 }
 
+/// A sample of 8 or 16 bits.
+pub(super) trait Sample: Copy + Default + Send + Sync {
+    /// The largest.
+    const LARGEST: f32;
+    /// As a number, 0 to [`Self::LARGEST`].
+    fn number(self) -> f32;
+    /// The nearest one.
+    fn nearest(number: f32) -> Self;
+}
+
+impl Sample for u8 {
+    const LARGEST: f32 = 255.0;
+
+    fn number(self) -> f32 {
+        f32::from(self)
+    }
+
+    fn nearest(number: f32) -> Self {
+        (number + 0.5).clamp(0.0, Self::LARGEST) as u8
+    }
+}
+
+impl Sample for u16 {
+    const LARGEST: f32 = 65_535.0;
+
+    fn number(self) -> f32 {
+        f32::from(self)
+    }
+
+    fn nearest(number: f32) -> Self {
+        (number + 0.5).clamp(0.0, Self::LARGEST) as u16
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
