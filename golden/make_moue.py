@@ -1,5 +1,4 @@
-"""Makes moue.safetensors, moue_refined.safetensors, moue_unpaired.safetensors and grid_sample.safetensors: the method
-`moue` in PyTorch.
+"""Makes moue*.safetensors and grid_sample.safetensors: the method `moue` in PyTorch.
 
 Not needed to build or to test. Run it in this folder with torch, numpy and safetensors installed:
 
@@ -53,10 +52,12 @@ CASES = {
     | {
         "lambda_l1": 10,
         "lambda_difference": 0.5,
+        "lambda_colour": 1,
+        "lambda_features": 2,
         "iterations": 2,
         "order": STEP,
-        "g_total": "lambda_l1 (pixel + half + lambda_difference (horizontal + vertical)) + lambda_smooth image smooth "
-        "+ lambda_adv g_adversarial + lambda_cls g_classification",
+        "g_total": "lambda_l1 (pixel + half + lambda_difference edges + lambda_colour colour) "
+        "+ lambda_features features + lambda_smooth smooth + lambda_adv g_adversarial + lambda_cls g_classification",
         "d_total": "d_real + d_fake + d_classification; real images: target_images with the target labels",
     },
     "moue_refined": COMMON
@@ -65,17 +66,33 @@ CASES = {
         "detail_channels": 8,
         "lambda_l1": 10,
         "lambda_difference": 0.5,
+        "lambda_colour": 1,
+        "lambda_features": 2,
         "iterations": 1,
         "order": STEP,
         "g_total": "as moue",
         "d_total": "as moue",
+    },
+    "moue_close": COMMON
+    | {
+        "attention": ["bottleneck"],
+        "detail_channels": 8,
+        "close_channels": 8,
+        "lambda_l1": 10,
+        "lambda_difference": 0.5,
+        "lambda_colour": 1,
+        "lambda_features": 2,
+        "iterations": 1,
+        "order": STEP,
+        "g_total": "as moue",
+        "d_total": "as moue; D sees the middle of the images",
     },
     "moue_unpaired": COMMON
     | {
         "lambda_rec": 10,
         "iterations": 1,
         "order": STEP,
-        "g_total": "lambda_rec g_reconstruction + lambda_smooth image smooth (of the first edit's flow alone) "
+        "g_total": "lambda_rec g_reconstruction + lambda_smooth smooth (of the first edit's flow alone) "
         "+ lambda_adv g_adversarial + lambda_cls g_classification",
         "d_total": "d_real + d_fake + d_classification; real images: x with the source labels",
     },
@@ -84,7 +101,7 @@ CASES = {
         "are x, then y, in -1..1 over the image; gradients of sum(y*r)"
     },
 }
-SEEDS = {"moue": 63, "moue_refined": 58, "moue_unpaired": 319, "grid_sample": 1}  # no kink near: see is_smooth
+SEEDS = {"moue": 20, "moue_refined": 104, "moue_close": 265, "moue_unpaired": 319, "grid_sample": 1}  # no kink near: see is_smooth
 
 
 # Networks
@@ -120,7 +137,7 @@ class Residual(nn.Module):
 
 
 class Generator(nn.Module):
-    def __init__(self, c, residual_blocks, attention, detail):
+    def __init__(self, c, residual_blocks, attention, detail, close):
         super().__init__()
         self.attention = attention
         self.stem = nn.Conv2d(3 + EXPRESSIONS, c, 7, 1, 3, bias=False)
@@ -137,13 +154,35 @@ class Generator(nn.Module):
             setattr(self, f"{name}_norm", nn.InstanceNorm2d(channels, affine=True))
         if detail:
             self.detail = Refinement(c, detail)
+        if close:
+            self.close = Refinement(detail, close)
 
     def forward(self, x, labels):
+        if not hasattr(self, "close"):
+            return edit(x, self.outputs(x, labels)[0])
+        half = F.avg_pool2d(x, 2)
+        outputs, features = self.outputs(half, labels)
+        out = edit(half, outputs)
+        before = double(middle(outputs))
+        seen = [middle(x), double(middle(out["result"])), before]
+        change, _ = self.close(torch.cat(seen, 1), middle(features))
+        side = change.shape[-1]
+        place = (torch.arange(side, dtype=x.dtype) + 0.5) * 16 / side
+        fade = torch.minimum(place, place.flip(0)).clamp(max=1)
+        change = change * fade[:, None] * fade[None, :]
+        left, top = side // 2, side * 5 // 8
+        whole = edit(x, double(outputs) + F.pad(change, (left, side - left, top, side - top)))
+        # In training the middle is an image by itself: offsets count in its half sides, and its border goes on.
+        close = edit(middle(x), before + change, 2)
+        return out | {f"close.{n}": v for n, v in close.items()} | {f"whole.{n}": v for n, v in whole.items()}
+
+    def outputs(self, x, labels):
         if not hasattr(self, "detail"):
-            return edit(x, self.head(self.features(x, labels)))
+            return self.head(self.features(x, labels)), None
         features = self.features(F.avg_pool2d(x, 2), labels)
-        coarse = F.interpolate(self.head(features), scale_factor=2, mode="bilinear", align_corners=False)
-        return edit(x, self.detail(x, coarse, features))
+        coarse = double(self.head(features))
+        change, features = self.detail(torch.cat([x, edit(x, coarse)["result"], coarse], 1), features)
+        return coarse + change, features
 
     def features(self, x, labels):
         size = x.shape[-2:]
@@ -161,8 +200,19 @@ class Generator(nn.Module):
         return F.relu(self.up2_norm(self.up2(y)))
 
 
-def edit(x, outputs):
-    flow = FLOW_RANGE * torch.tanh(outputs[:, 0:2])
+def double(x):
+    return F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False)
+
+
+def middle(x):
+    """Brows, eyes and mouth: half the side, from 1/4 of the width and 5/16 of the height on."""
+    side = x.shape[-1]
+    top, left = side * 5 // 16, side // 4
+    return x[..., top : top + side // 2, left : left + side // 2]
+
+
+def edit(x, outputs, scale=1):
+    flow = scale * FLOW_RANGE * torch.tanh(outputs[:, 0:2])
     colour = torch.tanh(outputs[:, 2:5])
     mask = torch.sigmoid(outputs[:, 5:6])
     result = (1 - mask) * sample(x, flow) + mask * colour
@@ -170,7 +220,7 @@ def edit(x, outputs):
 
 
 class Refinement(nn.Module):
-    """What an edit made at half the side lacks at the whole side."""
+    """What an edit made at half the side lacks. It sees the face, the face after the edit so far, and that edit."""
 
     def __init__(self, c, channels):
         super().__init__()
@@ -180,12 +230,11 @@ class Refinement(nn.Module):
         self.res = nn.ModuleList(Residual(channels) for _ in range(2))
         self.head = nn.Conv2d(channels, 6, 3, 1, 1)
 
-    def forward(self, x, coarse, features):
-        y = torch.cat([x, edit(x, coarse)["result"], coarse], 1)
-        y = F.relu(self.norm(self.face(y) + self.features(features)))
+    def forward(self, seen, features):
+        y = F.relu(self.norm(self.face(seen) + self.features(features)))
         for block in self.res:
             y = block(y)
-        return coarse + self.head(y)
+        return self.head(y), y
 
 
 class Discriminator(nn.Module):
@@ -216,12 +265,14 @@ class Discriminator(nn.Module):
             u, v = getattr(self, f"u{n}").clone(), getattr(self, f"v{n}").clone()
             return conv.weight / (u @ conv.weight.flatten(1) @ v)
 
+        features = []
         for n, conv in enumerate(self.convs):
             x = F.leaky_relu(F.conv2d(x, normalised(n, conv), conv.bias, 2, 1), 0.01)
+            features.append(x)
         n = len(self.convs)
         source = F.conv2d(x, normalised(n, self.source), None, 1, 1)
         expression = F.conv2d(x, normalised(n + 1, self.expression))
-        return source, expression.flatten(1)
+        return source, expression.flatten(1), features
 
 
 def positions(flow):
@@ -257,48 +308,75 @@ def along_columns(image):
     return image[..., 1:, :] - image[..., :-1, :]
 
 
+def halves(parts, image):
+    """What training compares: the image, or it at half its size and its middle."""
+    return [image] if len(parts) == 1 else [F.avg_pool2d(image, 2), middle(image)]
+
+
+def comparison(out, part, t, weights):
+    difference = out[part + "result"] - t
+    return (
+        (weights * difference.abs()).mean(),
+        F.avg_pool2d(difference, 2).abs().mean(),
+        along_rows(difference).abs().mean() + along_columns(difference).abs().mean(),
+        (weights * out[part + "mask"].detach() ** 2 * (out[part + "colour"] - t).abs()).mean(),
+    )
+
+
 def generator_pass(settings, generator, discriminator, batch):
     """Outputs and losses of the generator's update."""
     x, target = batch["x"], batch["target"]
     out = generator(x, target)
-    result, flow = out["result"], out["flow"]
-    source, expression = discriminator(result)
+    parts = ["", "close."] if "close_channels" in settings else [""]
+    seen = out[parts[-1] + "result"]
+    source, expression, features = discriminator(seen)
     out |= {"out_source": source, "out_expression": expression}
-    size = settings["image"]
     loss = {}
     if "target_images" in batch:
-        t = batch["target_images"]
-        loss["pixel"] = (weight_map(size, x.dtype) * (result - t).abs()).mean()
-        loss["half"] = (F.avg_pool2d(result, 2) - F.avg_pool2d(t, 2)).abs().mean()
-        loss["horizontal"] = (along_rows(result) - along_rows(t)).abs().mean()
-        loss["vertical"] = (along_columns(result) - along_columns(t)).abs().mean()
-        differences = loss["horizontal"] + loss["vertical"]
+        weights = weight_map(settings["image"], x.dtype)
+        names = ["pixel", "half", "edges", "colour"]
+        compared = [
+            comparison(out, part, t, w / w.mean())
+            for part, t, w in zip(parts, halves(parts, batch["target_images"]), halves(parts, weights[None, None]))
+        ]
+        loss |= {name: torch.stack(values).mean() for name, values in zip(names, zip(*compared))}
         total = settings["lambda_l1"] * (
-            loss["pixel"] + loss["half"] + settings["lambda_difference"] * differences
+            loss["pixel"]
+            + loss["half"]
+            + settings["lambda_difference"] * loss["edges"]
+            + settings["lambda_colour"] * loss["colour"]
         )
+        with torch.no_grad():
+            _, _, wanted = discriminator(halves(parts, batch["target_images"])[-1])
+        relative = [(f - w).abs().mean() / w.abs().mean() for f, w in zip(features, wanted)]
+        loss["features"] = torch.stack(relative).mean()
+        total = total + settings["lambda_features"] * loss["features"]
     else:
-        out["reconstructed"] = generator(result, batch["source"])["result"]
+        out["reconstructed"] = generator(out["result"], batch["source"])["result"]
         loss["g_reconstruction"] = (x - out["reconstructed"]).abs().mean()
         total = settings["lambda_rec"] * loss["g_reconstruction"]
-    loss["smooth"] = (along_rows(flow) ** 2).mean() + (along_columns(flow) ** 2).mean()
+    flows = [out[part + "flow"] for part in parts]
+    smooth = [f.shape[-1] * ((along_rows(f) ** 2).mean() + (along_columns(f) ** 2).mean()) for f in flows]
+    loss["smooth"] = torch.stack(smooth).mean()
     loss["g_adversarial"] = -source.mean()
     loss["g_classification"] = F.cross_entropy(expression, target)
     loss["g_total"] = (
         total
-        + settings["lambda_smooth"] * size * loss["smooth"]
+        + settings["lambda_smooth"] * loss["smooth"]
         + settings["lambda_adv"] * loss["g_adversarial"]
         + settings["lambda_cls"] * loss["g_classification"]
     )
     return out, loss
 
 
-def discriminator_pass(discriminator, batch, fake):
+def discriminator_pass(settings, discriminator, batch, fake):
     """Outputs and losses of the discriminator's update, after its power iteration."""
     real, labels = (
         (batch["target_images"], batch["target"]) if "target_images" in batch else (batch["x"], batch["source"])
     )
-    real_source, real_expression = discriminator(real)
-    fake_source, _ = discriminator(fake)
+    judged = middle if "close_channels" in settings else lambda images: images
+    real_source, real_expression, _ = discriminator(judged(real))
+    fake_source, _, _ = discriminator(fake)
     loss = {
         "d_real": F.relu(1 - real_source).mean(),
         "d_fake": F.relu(1 + fake_source).mean(),
@@ -315,9 +393,9 @@ def discriminator_pass(discriminator, batch, fake):
 
 def networks(settings, dtype):
     image, c = settings["image"], settings["conv_dim"]
-    attention, detail = settings["attention"], settings.get("detail_channels")
-    generator = Generator(c, settings["residual_blocks"], attention, detail).to(dtype)
-    discriminator = Discriminator(image, c, settings["d_layers"]).to(dtype)
+    attention, detail, close = (settings.get(key) for key in ("attention", "detail_channels", "close_channels"))
+    generator = Generator(c, settings["residual_blocks"], attention, detail, close).to(dtype)
+    discriminator = Discriminator(image // 2 if close else image, c, settings["d_layers"]).to(dtype)
     return generator, discriminator
 
 
@@ -346,7 +424,7 @@ def run(settings, before, dtype):
     for iteration in range(1, settings["iterations"] + 1):
         first = iteration == 1  # later iterations give their losses and what D says, to keep the file small
         out, loss = generator_pass(settings, generator, discriminator, batch)
-        fake = out["result"].detach()
+        fake = out["close.result" if "close_channels" in settings else "result"].detach()
         adam[0].zero_grad()
         loss["g_total"].backward()
         note(f"{iteration}.", out if first else {n: v for n, v in out.items() if n.startswith("out_")})
@@ -358,7 +436,7 @@ def run(settings, before, dtype):
             average[name] += (1 - settings["average_decay"]) * (p.detach() - average[name])
 
         discriminator.advance()
-        out, loss = discriminator_pass(discriminator, batch, fake)
+        out, loss = discriminator_pass(settings, discriminator, batch, fake)
         adam[1].zero_grad()
         loss["d_total"].backward()
         note(f"{iteration}.", out)
@@ -393,12 +471,14 @@ def start(case, settings):
         generator.head.bias[5] -= 1
         if "detail_channels" in settings:
             generator.detail.head.weight.normal_(0, 0.03)
+        if "close_channels" in settings:
+            generator.close.head.weight.normal_(0, 0.03)
     for _ in range(15):
         discriminator.advance()
     before = {"G." + name: tensor for name, tensor in generator.state_dict().items()}
     before |= {"D." + name: tensor for name, tensor in discriminator.state_dict().items()}
     before["x"] = faces(4, settings["image"])
-    if case in ("moue", "moue_refined"):
+    if "lambda_l1" in settings:
         before["target_images"] = 0.8 * before["x"] + 0.2 * faces(4, settings["image"])
     before = {name: tensor.float() for name, tensor in before.items()}
     before["source"] = torch.tensor([5, 5, 0, 3])

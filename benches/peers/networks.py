@@ -127,10 +127,12 @@ def edited(x, edit):
 
 
 class MoueGenerator(SasnGenerator):
-    """Gives the result, and the flow that led to it."""
+    """Gives the result, and the flow, colour and mask that led to it. Without the refinement of the face's middle."""
 
     def __init__(self, settings):
         super().__init__(settings, outputs=6, bias=True)
+        if settings.get("close_channels"):
+            raise SystemExit("the refinement of the face's middle is not written here: compare moue or moue-small")
         detail = settings["detail_channels"]
         self.detail = Refinement(settings["channels"], detail) if detail else None
 
@@ -143,7 +145,7 @@ class MoueGenerator(SasnGenerator):
             coarse = F.interpolate(coarse, scale_factor=2, mode="bilinear", align_corners=False)
             outputs = self.detail(x, coarse, features)
         edit = flow_colour_mask(outputs)
-        return edited(x, edit), edit[0]
+        return edited(x, edit), *edit
 
 
 class Refinement(nn.Module):
@@ -181,10 +183,13 @@ class SasnDiscriminator(nn.Module):
         self.source = spectral_norm(source)
         self.expression = spectral_norm(convolution(width, EXPRESSIONS, size, 1, 0))
 
-    def forward(self, x):
+    def forward(self, x, with_features=False):
+        features = []
         for conv in self.convs:
             x = F.leaky_relu(conv(x), 0.01)
-        return self.source(x), self.expression(x).flatten(1)
+            features.append(x)
+        judgement = self.source(x), self.expression(x).flatten(1)
+        return (*judgement, features) if with_features else judgement
 
 
 class StarganDiscriminator(nn.Module):

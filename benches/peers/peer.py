@@ -41,7 +41,7 @@ def generator(tensors, settings):
 
 
 class Shown(torch.nn.Module):
-    """What is seen of a network: the result alone, without moue's flow."""
+    """What is seen of a network: the result alone, without moue's edit."""
 
     def __init__(self, network):
         super().__init__()

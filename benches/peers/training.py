@@ -146,23 +146,30 @@ class MoueGame(Game):
 
     def generator_losses(self):
         settings, batch = self.settings, self.batch
-        result, flow = self.generator(batch["source"], batch["targets"])
+        result, flow, colour, mask = self.generator(batch["source"], batch["targets"])
         self.fake = result.detach()
         difference = result - batch["truth"]
         losses = {
             "pixels": (self.weights * difference.abs()).mean(),
             "half_size": F.avg_pool2d(difference, 2).abs().mean(),
             "edges": along(difference, 3).abs().mean() + along(difference, 2).abs().mean(),
-            "smoothness": along(flow, 3).square().mean() + along(flow, 2).square().mean(),
+            "colour": (self.weights * mask.detach().square() * (colour - batch["truth"]).abs()).mean(),
+            "smoothness": flow.shape[3] * (along(flow, 3).square().mean() + along(flow, 2).square().mean()),
         }
-        source, expression = self.discriminator(result)
+        source, expression, features = self.discriminator(result, True)
+        with torch.no_grad():
+            _, _, true_features = self.discriminator(batch["truth"], True)
+        apart = [(f - true).abs().mean() / true.abs().mean() for f, true in zip(features, true_features)]
+        losses["features"] = sum(apart) / len(apart)
         losses["adversarial"] = OF_GENERATOR[self.loss](source)
         losses["classification"] = F.cross_entropy(expression, batch["targets"])
         factors = {
             "pixels": settings["lambda_reconstruction"],
             "half_size": settings["lambda_reconstruction"],
             "edges": settings["lambda_reconstruction"] * 0.5,
-            "smoothness": settings["lambda_smoothness"] * settings["image_size"],
+            "colour": settings["lambda_reconstruction"] * settings["lambda_colour"],
+            "smoothness": settings["lambda_smoothness"],
+            "features": settings["lambda_features"],
             "adversarial": settings["lambda_adversarial"],
             "classification": settings["lambda_classification"],
         }

@@ -275,6 +275,10 @@ impl MethodConfig {
             Self::Attgan(config) => (config.discriminator_channels, config.discriminator_layers),
         };
         check_channels("method.discriminator_channels", channels)?;
+        let size = match self {
+            Self::Moue(moue::Config { close_channels: 1.., .. }) => size / 2,
+            _ => size,
+        };
         let halvings = 1usize.checked_shl(layers as u32).unwrap_or(0);
         if layers == 0 || halvings == 0 || size % halvings != 0 {
             return Err(Error::config(
@@ -334,7 +338,19 @@ impl MethodConfig {
         let (size, channels, [step, least]) = match self {
             Self::Cyclegan(config) => (config.image_size, config.channels, [4, 8]),
             Self::Moue(config) => {
-                let sizes = if config.detail_channels == 0 { [4, 8] } else { [8, 16] };
+                let sizes = match (config.detail_channels, config.close_channels) {
+                    (0, 0) => [4, 8],
+                    (_, 0) => [8, 16],
+                    (0, _) => {
+                        let problem =
+                            "method.close_channels refines what method.detail_channels did, which are none";
+                        return Err(Error::config(
+                            problem,
+                            "set both, such as 24 and 16, or close_channels=0",
+                        ));
+                    }
+                    _ => [32, 32],
+                };
                 (config.image_size, config.channels, sizes)
             }
             Self::Attgan(config) => match config.layers {
@@ -363,8 +379,11 @@ impl MethodConfig {
                 format!("take a multiple of {step} from {least} to 4096, such as 64 or 128"),
             ));
         }
-        if let Self::Moue(moue::Config { detail_channels: 4097.., .. }) = self {
-            check_channels("method.detail_channels", 0)?;
+        if let Self::Moue(config) = self {
+            let refinements = [("detail", config.detail_channels), ("close", config.close_channels)];
+            for (name, channels) in refinements.into_iter().filter(|(_, channels)| *channels > 0) {
+                check_channels(&format!("method.{name}_channels"), channels)?;
+            }
         }
         check_channels("method.channels", channels)
     }

@@ -12,12 +12,11 @@
 //!
 //! At 128 px the network works at half the side, where it sees the whole face and learns fast, and a shallow one refines
 //! its edit at the whole side: outlines of lips and lids, teeth, creases. The refinement starts at nothing, so that a
-//! network trained at 64 px goes on at 128 px where it was.
+//! network trained at 64 px goes on at 128 px where it was. At 256 px a second one refines brows, eyes and mouth alone.
 //!
 //! Of the two places for self-attention in `sasn` only the bottleneck is used by default: the other is as large as the
 //! rest of an update at 128 px, and an edit's geometry needs it least.
 
-use burn::tensor::activation::sigmoid;
 use burn::tensor::{Device, Tensor, TensorData};
 use serde::{Deserialize, Serialize};
 
@@ -28,25 +27,22 @@ use crate::base::faces::Batch;
 use crate::base::rng::Rng;
 use crate::nn::adam::AdamConfig;
 use crate::nn::edit::Edit;
-use crate::nn::layers::{Convolution, Geometry, InstanceNorm, TransposedConvolution};
 use crate::nn::losses::{
-    AdversarialLoss, classification, mean_absolute_at_half_size, mean_absolute_difference,
+    AdversarialLoss, classification, feature_matching, mean_absolute_at_half_size, mean_absolute_difference,
     mean_absolute_gradient, mean_squared_gradient, weighted_mean_absolute,
 };
 use crate::nn::module::{Module, Visitor, tracked};
 use crate::nn::passes::{Judgement, Losses, named};
 use crate::nn::player::{Player, Saved};
-use crate::nn::residual::ResidualBlock;
+use crate::nn::refinement::{Refinement, calm};
 use crate::nn::resize::{doubled, halved};
-
-/// The farthest that a pixel comes from, in half sides of the square.
-const REACH: f32 = 0.25;
+use crate::nn::window::Window;
 
 /// What the mask's bias starts at: little is painted over an untrained edit.
 const MASK_BIAS: f32 = -2.0;
 
-/// Deviation of the head's first weights: an untrained edit moves nothing.
-const HEAD_DEVIATION: f32 = 0.002;
+const A_PART: &str = "training looks at one part at least";
+const NO_PICTURES: &str = "this generator's edits are no pictures";
 
 /// Settings of the method.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -61,6 +57,11 @@ pub struct Config {
     /// Channels of the refinement; 0 for none. With it, the generator works at half the side.
     #[serde(default)]
     pub detail_channels: usize,
+    /// Channels of a second refinement, of the face's middle (brows, eyes, mouth) alone; 0 for none. With it, the
+    /// generator works at a quarter of the side and the first refinement at half of it, and the discriminator sees the
+    /// face's middle.
+    #[serde(default)]
+    pub close_channels: usize,
     /// Where self-attention stands; empty for none.
     pub attention: Vec<Place>,
     /// Channels after the discriminator's first layer; each further layer doubles them.
@@ -73,6 +74,12 @@ pub struct Config {
     pub lambda_reconstruction: f32,
     /// Weight of the flow's smoothness, for each pixel of the image's side.
     pub lambda_smoothness: f32,
+    /// Weight of the painted colour's difference from the true image, relative to the comparison of the result with it.
+    #[serde(default)]
+    pub lambda_colour: f32,
+    /// Weight of the feature matching loss, with pairs.
+    #[serde(default)]
+    pub lambda_features: f32,
     /// Weight of the adversarial loss.
     pub lambda_adversarial: f32,
     /// Weight of the generator's classification loss.
@@ -95,12 +102,15 @@ impl Config {
             channels: 32,
             residual_blocks: 6,
             detail_channels: 24,
+            close_channels: 0,
             attention: vec![Place::Bottleneck],
             discriminator_channels: 32,
             discriminator_layers: 6,
             source_head: SourceHead::FullyConnected,
             lambda_reconstruction: 10.0,
             lambda_smoothness: 0.5,
+            lambda_colour: 4.0,
+            lambda_features: 2.0,
             lambda_adversarial: 0.5,
             lambda_classification: 0.5,
             alone: 200,
@@ -108,6 +118,11 @@ impl Config {
             adam: AdamConfig::default(),
             average_decay: 0.998,
         }
+    }
+
+    /// The same with brows, eyes and mouth refined at 256 px: teeth, irises and creases are a few pixels wide there.
+    pub fn close() -> Self {
+        Self { image_size: 256, close_channels: 16, ..Self::recommended() }
     }
 
     /// The same without the refinement at 64 px, for two CPU cores: twice as fast, and a start for the recommended one.
@@ -132,7 +147,7 @@ impl Config {
     /// `sasn` with networks of these sizes.
     fn networks(&self) -> sasn::Config {
         sasn::Config {
-            image_size: self.image_size,
+            image_size: if self.close_channels > 0 { self.image_size / 2 } else { self.image_size },
             channels: self.channels,
             residual_blocks: self.residual_blocks,
             attention: self.attention.clone(),
@@ -141,6 +156,15 @@ impl Config {
             source_head: self.source_head,
             spectral_norm: true,
             ..sasn::Config::paper()
+        }
+    }
+
+    /// What training compares of images `[b, 3, s, s]`: them, or with the second refinement them at half the side and
+    /// their middle. The last is what the discriminator sees.
+    fn parts(&self, images: Tensor<4>) -> Vec<Tensor<4>> {
+        match self.close_channels {
+            0 => vec![images],
+            _ => vec![halved(images.clone()), Window::of_face(self.image_size).cut(images)],
         }
     }
 
@@ -155,6 +179,7 @@ impl Config {
 pub struct Generator {
     network: sasn::Generator,
     detail: Option<Refinement>,
+    close: Option<Refinement>,
 }
 
 impl Generator {
@@ -162,38 +187,65 @@ impl Generator {
     pub fn new(config: &Config, device: &Device, rng: &mut Rng) -> Self {
         let mut network = sasn::Generator::with_outputs(6, true, &config.networks(), device, rng);
         calm(&mut network.head, [0.0, 0.0, 0.0, 0.0, 0.0, MASK_BIAS], rng);
-        let detail = config.detail_channels;
-        let detail = (detail > 0).then(|| Refinement::new([config.channels, detail], device, rng));
-        Self { network, detail }
+        let mut refinement = |inputs: usize, channels: usize| {
+            (channels > 0).then(|| Refinement::new([inputs, channels], device, rng))
+        };
+        let detail = refinement(config.channels, config.detail_channels);
+        let close = refinement(config.detail_channels, config.close_channels);
+        Self { network, detail, close }
     }
 
-    /// The edit of `[b, 3, s, s]` in -1..1 that gives each face its target. Shapes are for s = 128.
+    /// The edit of `[b, 3, s, s]` in -1..1 that gives each face its target. Shapes are for s = 128, or with the second
+    /// refinement s = 256.
     pub fn forward(&self, x: Tensor<4>, targets: &[Expression]) -> Edit {
+        let Some(close) = &self.close else { return Edit::of_outputs(self.outputs(x, targets).0) };
+        let half = halved(x.clone()); // 3 @ 128
+        let (outputs, features) = self.outputs(half.clone(), targets); // 6 @ 128, 24 @ 128
+        let (_, change) = closer(close, &x, half, outputs.clone(), features); // the middle of 6 @ 256
+        Edit::of_outputs(Window::of_face(x.dims()[3]).add(doubled(outputs), change))
+    }
+
+    /// The edits that training compares with the true images, of the parts that [`Config::parts`] names: with the
+    /// second refinement that of the whole square before it, at half the side, and that of the face's middle after it.
+    /// So what is computed at 256 px is a quarter of the square. Where the flow leaves the middle, its border goes on.
+    pub fn edits_of_parts(&self, x: Tensor<4>, targets: &[Expression]) -> Vec<Edit> {
+        let Some(close) = &self.close else { return vec![self.forward(x, targets)] };
+        let half = halved(x.clone());
+        let (outputs, features) = self.outputs(half.clone(), targets);
+        let (before, change) = closer(close, &x, half, outputs.clone(), features);
+        vec![Edit::of_outputs(outputs), Edit::of_outputs(before + change).in_window()]
+    }
+
+    /// The edit's outputs without the second refinement, `[b, 6, s, s]`, and the features that they were made of.
+    fn outputs(&self, x: Tensor<4>, targets: &[Expression]) -> (Tensor<4>, Tensor<4>) {
         let network = &self.network;
         let Some(detail) = &self.detail else {
-            return edit_of(network.head.forward(network.features(x, targets)));
+            let features = network.features(x, targets);
+            return (network.head.forward(features.clone()), features);
         };
         let features = network.features(halved(x.clone()), targets); // 32 @ 64
         let coarse = doubled(network.head.forward(features.clone())); // 6 @ 128
-        edit_of(detail.forward(x, coarse, features))
+        let so_far = Edit::of_outputs(coarse.clone()).on_square(x.clone()); // 3 @ 128
+        let (change, features) = detail.forward([x, so_far, coarse.clone()], features); // 6 @ 128, 24 @ 128
+        (coarse + change, features)
     }
 }
 
-/// The edit that `[b, 6, h, w]` stands for.
-fn edit_of(outputs: Tensor<4>) -> Edit {
-    Edit::Warped {
-        flow: outputs.clone().slice_dim(1, 0..2).tanh() * REACH,
-        colour: outputs.clone().slice_dim(1, 2..5).tanh(),
-        mask: sigmoid(outputs.slice_dim(1, 5..6)),
-    }
-}
-
-/// Gives a head weights that say nearly nothing beside its bias.
-fn calm(head: &mut Convolution, bias: [f32; 6], rng: &mut Rng) {
-    let (shape, device) = (head.weight.dims(), head.weight.device());
-    let values: Vec<f32> = (0..shape.iter().product()).map(|_| HEAD_DEVIATION * rng.normal()).collect();
-    head.weight = Tensor::from_data(TensorData::new(values, shape), &device);
-    head.bias = Some(Tensor::from_data(bias, &device));
+/// The outputs of the face's middle, `[b, 6, s/2, s/2]` of `x` `[b, 3, s, s]`, before the second refinement and what it
+/// adds to them: `half` is `x` at half the side, and of that are the outputs and features.
+fn closer(
+    close: &Refinement,
+    x: &Tensor<4>,
+    half: Tensor<4>,
+    outputs: Tensor<4>,
+    features: Tensor<4>,
+) -> (Tensor<4>, Tensor<4>) {
+    let [window, of_half] = [1, 2].map(|part| Window::of_face(x.dims()[3] / part));
+    let so_far = Edit::of_outputs(outputs.clone()).on_square(half); // 3 @ 128
+    let before = doubled(of_half.cut(outputs)); // 6 @ 128, the middle of 256
+    let seen = [window.cut(x.clone()), doubled(of_half.cut(so_far)), before.clone()];
+    let (change, _) = close.forward(seen, of_half.cut(features));
+    (before, window.faded(change))
 }
 
 impl Module for Generator {
@@ -202,53 +254,9 @@ impl Module for Generator {
         if let Some(detail) = &mut self.detail {
             visitor.module("detail", detail);
         }
-    }
-}
-
-/// What an edit made at half the side lacks at the whole side. It sees the face, the face after the edit so far, that
-/// edit, and the features that it was made of.
-#[derive(Debug, Clone)]
-struct Refinement {
-    face: Convolution,
-    features: TransposedConvolution,
-    norm: InstanceNorm,
-    residual: [ResidualBlock; 2],
-    head: Convolution,
-}
-
-impl Refinement {
-    fn new([features, channels]: [usize; 2], device: &Device, rng: &mut Rng) -> Self {
-        let (plain, halving) = (Geometry::new(3, 1, 1), Geometry::new(4, 2, 1));
-        let mut head = Convolution::new([channels, 6], plain, true, device, rng);
-        calm(&mut head, [0.0; 6], rng);
-        Self {
-            face: Convolution::new([3 + 3 + 6, channels], plain, false, device, rng),
-            features: TransposedConvolution::new([features, channels], halving, device, rng),
-            norm: InstanceNorm::new(channels, device),
-            residual: [(); 2].map(|()| ResidualBlock::new(channels, device, rng)),
-            head,
+        if let Some(close) = &mut self.close {
+            visitor.module("close", close);
         }
-    }
-
-    /// The outputs at the side of `x`, `[b, 6, s, s]`, from those of half the side, `coarse`, already of that shape.
-    fn forward(&self, x: Tensor<4>, coarse: Tensor<4>, features: Tensor<4>) -> Tensor<4> {
-        let so_far = edit_of(coarse.clone()).on_square(x.clone()); // 3 @ 128
-        let seen = self.face.forward(Tensor::cat(vec![x, so_far, coarse.clone()], 1)); // 24 @ 128
-        let y = self.norm.forward_relu(seen + self.features.forward(features)); // 24 @ 128
-        let y = self.residual.iter().fold(y, |y, block| block.forward(y));
-        coarse + self.head.forward(y) // 6 @ 128
-    }
-}
-
-impl Module for Refinement {
-    fn visit(&mut self, visitor: &mut Visitor<'_>) {
-        visitor.module("face", &mut self.face);
-        visitor.module("features", &mut self.features);
-        visitor.module("norm", &mut self.norm);
-        for (n, block) in self.residual.iter_mut().enumerate() {
-            visitor.module(&format!("res.{n}"), block);
-        }
-        visitor.module("head", &mut self.head);
     }
 }
 
@@ -260,11 +268,11 @@ impl Translator for Generator {
 
 /// What a generator update computes.
 pub struct GeneratorPass {
-    /// The edit of the source.
-    pub edit: Edit,
-    /// The source after the edit.
-    pub result: Tensor<4>,
-    /// D(result), once the discriminator has joined.
+    /// The edits of the source's parts ([`Generator::edits_of_parts`]), without pairs the edit of the whole.
+    pub edits: Vec<Edit>,
+    /// What those edits made.
+    pub results: Vec<Tensor<4>>,
+    /// D of the part that it sees, once the discriminator has joined.
     pub judgement: Option<Judgement>,
     /// The losses by name, unweighted.
     pub losses: Losses,
@@ -287,8 +295,8 @@ pub struct DiscriminatorPass {
 /// The game.
 pub struct Moue {
     config: Config,
-    /// Where the comparison with the true image counts how much, `[1, 1, s, s]`, 1 in the mean.
-    weights: Tensor<4>,
+    /// Where the comparison with the true image counts how much, for each part `[1, 1, s, s]`, 1 in the mean.
+    weights: Vec<Tensor<4>>,
     /// The generator.
     pub generator: Player<Generator>,
     /// The discriminator.
@@ -302,7 +310,7 @@ impl Moue {
         let generator = Generator::new(&config, device, &mut Rng::stream(seed, "generator", 0));
         let discriminator = Discriminator::new(&networks, device, &mut Rng::stream(seed, "discriminator", 0));
         Self {
-            weights: region_weights(config.image_size, device),
+            weights: region_weights(&config, device),
             generator: Player::new(generator, config.adam, Some(config.average_decay)),
             discriminator: Player::new(discriminator, config.adam, None),
             config,
@@ -312,35 +320,56 @@ impl Moue {
     /// L_G and its parts for a generator; `judged` says whether the discriminator, as it is, has a say.
     pub fn generator_pass(&self, generator: &Generator, batch: &Batch, judged: bool) -> GeneratorPass {
         let (config, x) = (&self.config, &batch.source.images);
-        let edit = generator.forward(x.clone(), &batch.targets);
-        let result = edit.clone().on_square(x.clone());
         let mut losses = Vec::new();
-        let mut total = match &batch.target_images {
+        let (edits, results, mut total) = match &batch.target_images {
             Some(truth) => {
-                let difference = result.clone() - truth.clone();
-                let pixels = weighted_mean_absolute(difference.clone(), self.weights.clone());
-                let half_size = mean_absolute_at_half_size(difference.clone());
-                let edges = mean_absolute_gradient(difference);
+                let edits = generator.edits_of_parts(x.clone(), &batch.targets);
+                let faces = edits.iter().cloned().zip(config.parts(x.clone()));
+                let results: Vec<_> = faces.map(|(edit, face)| edit.on_square(face)).collect();
+                let truths = config.parts(truth.clone());
+                let compared = edits.iter().zip(&results).zip(truths).zip(&self.weights);
+                let compared = compared.map(|(((edit, result), truth), weights)| {
+                    comparison(edit, result.clone() - truth.clone(), truth, weights)
+                });
+                let compared =
+                    compared.reduce(|sum, part| std::array::from_fn(|n| sum[n].clone() + part[n].clone()));
+                let parts = edits.len() as f32;
+                let compared = compared.expect(A_PART).map(|loss| loss / parts);
+                let [pixels, half_size, edges, colour] = compared;
                 losses.push(("generator.pixels", pixels.clone()));
                 losses.push(("generator.half_size", half_size.clone()));
                 losses.push(("generator.edges", edges.clone()));
-                pixels + half_size + edges * 0.5
+                losses.push(("generator.colour", colour.clone()));
+                (edits, results, pixels + half_size + edges * 0.5 + colour * config.lambda_colour)
             }
             None => {
+                let edit = generator.forward(x.clone(), &batch.targets);
+                let result = edit.clone().on_square(x.clone());
                 let back = generator.forward(result.clone(), &batch.source.expressions);
                 let reconstructed = back.on_square(result.clone());
                 let reconstruction = mean_absolute_difference(x.clone(), reconstructed);
                 losses.push(("generator.reconstruction", reconstruction.clone()));
-                reconstruction
+                (vec![edit], config.parts(result), reconstruction)
             }
-        } * config.lambda_reconstruction;
-        if let Edit::Warped { flow, .. } = &edit {
-            let smoothness = mean_squared_gradient(flow.clone());
-            losses.push(("generator.smoothness", smoothness.clone()));
-            total = total + smoothness * (config.lambda_smoothness * config.image_size as f32);
-        }
-        let judgement = judged.then(|| self.discriminator.network.forward(result.clone()));
-        if let Some(judgement) = &judgement {
+        };
+        total = total * config.lambda_reconstruction;
+        let smoothness = edits.iter().map(|edit| match edit {
+            Edit::Warped { flow, .. } => mean_squared_gradient(flow.clone()) * flow.dims()[3] as f32,
+            Edit::Painted(_) => unreachable!("{}", NO_PICTURES),
+        });
+        let smoothness = smoothness.reduce(|sum, part| sum + part).expect(A_PART) / edits.len() as f32;
+        losses.push(("generator.smoothness", smoothness.clone()));
+        total = total + smoothness * config.lambda_smoothness;
+        let seen = results.last().expect(A_PART);
+        let judged = judged.then(|| self.discriminator.network.forward_with_features(seen.clone()));
+        if let Some((judgement, features)) = &judged {
+            if let Some(truth) = batch.target_images.as_ref().filter(|_| config.lambda_features > 0.0) {
+                let truth = self.judged_part(truth.clone());
+                let (_, true_features) = self.discriminator.network.forward_with_features(truth);
+                let matching = feature_matching(features.clone(), true_features);
+                losses.push(("generator.features", matching.clone()));
+                total = total + matching * config.lambda_features;
+            }
             let adversarial = AdversarialLoss::Hinge.of_generator(judgement.source.clone());
             let classification = classification(judgement.expression.clone(), &batch.targets);
             losses.push(("generator.adversarial", adversarial.clone()));
@@ -349,11 +378,17 @@ impl Moue {
                 + adversarial * config.lambda_adversarial
                 + classification * config.lambda_classification;
         }
-        GeneratorPass { edit, result, judgement, losses: named(losses), total }
+        let judgement = judged.map(|(judgement, _)| judgement);
+        GeneratorPass { edits, results, judgement, losses: named(losses), total }
+    }
+
+    /// What the discriminator sees of `[b, 3, s, s]`.
+    fn judged_part(&self, images: Tensor<4>) -> Tensor<4> {
+        self.config.parts(images).pop().expect(A_PART)
     }
 
     /// L_D and its parts for a discriminator: the true images, with pairs those of the target expressions, against
-    /// `fake`, `[b, 3, s, s]`, what the generator made of the batch.
+    /// `fake`, `[b, 3, s, s]`, what the generator made of the part that the discriminator sees.
     pub fn discriminator_pass(
         &self,
         discriminator: &Discriminator,
@@ -365,7 +400,8 @@ impl Moue {
             None => (&batch.source.images, &batch.source.expressions),
         };
         // D has no layer that mixes the images of a batch: both halves in one pass read the weights once.
-        let [real, fake] = discriminator.forward(Tensor::cat(vec![truth.clone(), fake], 0)).halves();
+        let both = Tensor::cat(vec![self.judged_part(truth.clone()), fake], 0);
+        let [real, fake] = discriminator.forward(both).halves();
         let on_real = AdversarialLoss::Hinge.on_real(real.source.clone());
         let on_fake = AdversarialLoss::Hinge.on_fake(fake.source.clone());
         let adversarial = on_real + on_fake;
@@ -383,7 +419,8 @@ impl Game for Moue {
         let judged = self.generator.updates() >= self.config.alone;
         let network = tracked(&self.generator.network);
         let pass = self.generator_pass(&network, batch, judged);
-        let (mut losses, fake) = (pass.losses, pass.result.without_autodiff());
+        let fake = pass.results.last().expect(A_PART).clone().without_autodiff();
+        let mut losses = pass.losses;
         self.generator.update(network, pass.total, rates.generator);
         if judged {
             // What the generator made before its step is a fake as good as one made after it.
@@ -406,7 +443,7 @@ impl Game for Moue {
 
     fn show(&self, face: Tensor<4>) {
         let edit = self.generator.network.forward(face.clone(), &[Expression::Neutral]);
-        self.discriminator.network.forward(edit.on_square(face));
+        self.discriminator.network.forward(self.judged_part(edit.on_square(face)));
     }
 
     fn diagnostics(&self) -> Losses {
@@ -417,9 +454,26 @@ impl Game for Moue {
     }
 }
 
-/// Where expressions are: 1 + 2 about the mouth + 1 about the eyes and brows, divided by its mean; `[1, 1, side, side]`.
-/// Faces lie with the eyes at 0.42 of the height, a quarter of the width apart.
-fn region_weights(side: usize, device: &Device) -> Tensor<4> {
+/// How far a part's edit and its `difference` from the true image, `[b, 3, h, w]`, are from it: by pixels, weighted; at half
+/// the size; by edges; and by the colour where it is painted, mean over pixels of mask^2 |colour - truth|, weighted. The
+/// result alone leaves it open whether the true colour is painted or half as much of one twice as far away (green teeth
+/// that make pink lips white), and what is half painted turns up at another strength or where the lips lie a little
+/// otherwise. The square spares creases, which are a shade over the photo's own skin.
+fn comparison(edit: &Edit, difference: Tensor<4>, truth: Tensor<4>, weights: &Tensor<4>) -> [Tensor<1>; 4] {
+    let Edit::Warped { mask, colour, .. } = edit else { unreachable!("{}", NO_PICTURES) };
+    let painted = mask.clone().detach().square() * weights.clone();
+    [
+        weighted_mean_absolute(difference.clone(), weights.clone()),
+        mean_absolute_at_half_size(difference.clone()),
+        mean_absolute_gradient(difference),
+        weighted_mean_absolute(colour.clone() - truth, painted),
+    ]
+}
+
+/// Where expressions are, for each part: 1 + 2 about the mouth + 1 about the eyes and brows, divided by its mean;
+/// `[1, 1, s, s]`. Faces lie with the eyes at 0.42 of the height, a quarter of the width apart.
+fn region_weights(config: &Config, device: &Device) -> Vec<Tensor<4>> {
+    let side = config.image_size;
     let place = |n: usize| (n as f32 + 0.5) / side as f32;
     let hill = |x: f32, y: f32, [cx, cy, width, height]: [f32; 4]| {
         (-((x - cx) / width).powi(2) - ((y - cy) / height).powi(2)).exp()
@@ -428,7 +482,6 @@ fn region_weights(side: usize, device: &Device) -> Tensor<4> {
         1.0 + 2.0 * hill(x, y, [0.5, 0.68, 0.16, 0.10]) + hill(x, y, [0.5, 0.40, 0.25, 0.08])
     };
     let weights: Vec<f32> = (0..side * side).map(|n| weight(place(n % side), place(n / side))).collect();
-    let mean = weights.iter().sum::<f32>() / weights.len() as f32;
-    let weights: Vec<f32> = weights.into_iter().map(|weight| weight / mean).collect();
-    Tensor::from_data(TensorData::new(weights, [1, 1, side, side]), device)
+    let weights = Tensor::from_data(TensorData::new(weights, [1, 1, side, side]), device);
+    config.parts(weights).into_iter().map(|part| part.clone() / part.mean().reshape([1, 1, 1, 1])).collect()
 }

@@ -18,7 +18,7 @@ pub struct Preset {
 ///
 /// Published epochs are counted on the data of the publication where it has one set of faces (AttGAN: CelebA), and on RaFD,
 /// the paper's data, where it has many sets of many sizes (pix2pix, CycleGAN). What says batches stays batches (StarGAN).
-pub const PRESETS: [Preset; 18] = [
+pub const PRESETS: [Preset; 19] = [
     Preset {
         name: "attgan",
         aliases: &[],
@@ -64,6 +64,12 @@ pub const PRESETS: [Preset; 18] = [
         aliases: &["recommended"],
         about: "our method: an edit of the face that holds at any resolution, 128 px",
         settings: || (MethodConfig::Moue(moue::Config::recommended()), Schedule::paired(40_000)),
+    },
+    Preset {
+        name: "moue-close",
+        aliases: &[],
+        about: "moue at 256 px, where it looks closer at brows, eyes and mouth, from moue on",
+        settings: || (MethodConfig::Moue(moue::Config::close()), Schedule::paired(40_000)),
     },
     Preset {
         name: "moue-small",

@@ -297,15 +297,21 @@ impl Discriminator {
 
     /// Judges `[b, 3, s, s]`.
     pub fn forward(&self, x: Tensor<4>) -> Judgement {
-        let mut x = x;
+        self.forward_with_features(x).0
+    }
+
+    /// Judges `[b, 3, s, s]`, and says what each layer before the heads made of it, from the first on.
+    pub fn forward_with_features(&self, x: Tensor<4>) -> (Judgement, Vec<Tensor<4>>) {
+        let (mut x, mut features) = (x, Vec::new());
         for layer in 0..self.convolutions.len() {
             let convolution = self.layer(layer);
             let scale = self.norms.get(layer).map(|norm| norm.factor(convolution));
             x = convolution.forward_leaky(x, scale, NEGATIVE_SLOPE);
+            features.push(x.clone());
         }
         let source = self.convolve(self.convolutions.len(), x.clone());
         let expression = self.convolve(self.convolutions.len() + 1, x);
-        Judgement { source, expression: expression.flatten(1, 3) }
+        (Judgement { source, expression: expression.flatten(1, 3) }, features)
     }
 
     /// One power iteration of every layer's singular vectors.

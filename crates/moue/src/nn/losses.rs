@@ -78,9 +78,23 @@ pub fn mean_absolute_difference(x: Tensor<4>, y: Tensor<4>) -> Tensor<1> {
     (x - y).abs().flatten::<2>(1, 3).mean_dim(1).mean()
 }
 
-/// The mean absolute value of `difference` `[b, c, h, w]`, each pixel weighted by `weights` `[1, 1, h, w]`.
+/// The mean absolute value of `difference` `[b, c, h, w]`, each pixel weighted by `weights`, `[1, 1, h, w]` or
+/// `[b, 1, h, w]`.
 pub fn weighted_mean_absolute(difference: Tensor<4>, weights: Tensor<4>) -> Tensor<1> {
     (difference.abs() * weights).flatten::<2>(1, 3).mean_dim(1).mean()
+}
+
+/// How far a discriminator's features of results are from those of the true images, layer by layer of one shape, as a
+/// part of the true ones' size: mean over the layers of mean |f - f'| / mean |f'| (feature matching: Salimans et al.
+/// 2016, on pairs: Wang et al. 2018, pix2pixHD). Their size itself says nothing: spectral norm leaves it to the layers.
+pub fn feature_matching(results: Vec<Tensor<4>>, truth: Vec<Tensor<4>>) -> Tensor<1> {
+    let mean_absolute = |x: Tensor<4>| x.abs().flatten::<2>(1, 3).mean_dim(1).mean();
+    let layers = results.len() as f32;
+    let apart = results.into_iter().zip(truth).map(|(result, truth)| {
+        let size = mean_absolute(truth.clone()).clamp_min(1e-6);
+        mean_absolute(result - truth) / size
+    });
+    apart.reduce(|sum, layer| sum + layer).expect("a discriminator has layers") / layers
 }
 
 /// The mean absolute value of `difference` `[b, c, h, w]` at half its resolution: of the means of 2 x 2 pixels.
