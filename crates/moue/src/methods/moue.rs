@@ -205,8 +205,8 @@ impl Generator {
         Edit::of_outputs(Window::of_face(x.dims()[3]).add(doubled(outputs), change))
     }
 
-    /// The edits that training compares with the true images, of the parts that [`Config::parts`] names: with the
-    /// second refinement that of the whole square before it, at half the side, and that of the face's middle after it.
+    /// The edits that training compares with the true images: that of the whole square, or with the second refinement
+    /// that of the whole square before it, at half the side, and that of the face's middle after it.
     /// So what is computed at 256 px is a quarter of the square. Where the flow leaves the middle, its border goes on.
     pub fn edits_of_parts(&self, x: Tensor<4>, targets: &[Expression]) -> Vec<Edit> {
         let Some(close) = &self.close else { return vec![self.forward(x, targets)] };
