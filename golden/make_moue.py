@@ -47,13 +47,11 @@ STEP = (
     "sigma = u^T W v with gradient through W. u,v of D.uN/D.vN are already warmed by 15 power iterations. The average "
     "starts at the weights before. Arithmetic in f64."
 )
+PAIRED = {"lambda_l1": 10, "lambda_difference": 0.5, "lambda_colour": 1, "lambda_features": 2}
 CASES = {
     "moue": COMMON
+    | PAIRED
     | {
-        "lambda_l1": 10,
-        "lambda_difference": 0.5,
-        "lambda_colour": 1,
-        "lambda_features": 2,
         "iterations": 2,
         "order": STEP,
         "g_total": "lambda_l1 (pixel + half + lambda_difference edges + lambda_colour colour) "
@@ -64,10 +62,9 @@ CASES = {
     | {
         "attention": ["bottleneck"],
         "detail_channels": 8,
-        "lambda_l1": 10,
-        "lambda_difference": 0.5,
-        "lambda_colour": 1,
-        "lambda_features": 2,
+    }
+    | PAIRED
+    | {
         "iterations": 1,
         "order": STEP,
         "g_total": "as moue",
@@ -78,10 +75,9 @@ CASES = {
         "attention": ["bottleneck"],
         "detail_channels": 8,
         "close_channels": 8,
-        "lambda_l1": 10,
-        "lambda_difference": 0.5,
-        "lambda_colour": 1,
-        "lambda_features": 2,
+    }
+    | PAIRED
+    | {
         "iterations": 1,
         "order": STEP,
         "g_total": "as moue",

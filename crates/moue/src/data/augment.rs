@@ -234,6 +234,15 @@ mod tests {
     }
 
     #[test]
+    fn an_image_of_the_results_size_is_taken_pixel_by_pixel() {
+        let mut values = Vec::new();
+        NOTHING.append(&ramp(16), 16, &mut values);
+        for (n, value) in values[..256].iter().enumerate() {
+            assert!((value - ((4 * (n % 16)) as f32 / 127.5 - 1.0)).abs() < 1e-5);
+        }
+    }
+
+    #[test]
     fn a_turned_ramp_is_a_turned_ramp() {
         let rotation: f32 = 0.08;
         let values = taken(Augmentation { rotation, ..NOTHING });

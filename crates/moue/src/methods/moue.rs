@@ -201,19 +201,23 @@ impl Generator {
         let Some(close) = &self.close else { return Edit::of_outputs(self.outputs(x, targets).0) };
         let half = halved(x.clone()); // 3 @ 128
         let (outputs, features) = self.outputs(half.clone(), targets); // 6 @ 128, 24 @ 128
-        let (_, change) = closer(close, &x, half, outputs.clone(), features); // the middle of 6 @ 256
+        let so_far = Edit::of_outputs(outputs.clone()).on_square(half); // 3 @ 128
+        let (_, change) = closer(close, &x, so_far, outputs.clone(), features); // the middle of 6 @ 256
         Edit::of_outputs(Window::of_face(x.dims()[3]).add(doubled(outputs), change))
     }
 
-    /// The edits that training compares with the true images: that of the whole square, or with the second refinement
-    /// that of the whole square before it, at half the side, and that of the face's middle after it.
-    /// So what is computed at 256 px is a quarter of the square. Where the flow leaves the middle, its border goes on.
-    pub fn edits_of_parts(&self, x: Tensor<4>, targets: &[Expression]) -> Vec<Edit> {
-        let Some(close) = &self.close else { return vec![self.forward(x, targets)] };
+    /// The edits that training compares with the true images, and the parts after them: of the whole square, or with the
+    /// second refinement of the whole square before it, at half the side, and of the face's middle after it. So what is
+    /// computed at 256 px is a quarter of the square. Where the flow leaves the middle, its border goes on.
+    pub fn edited_parts(&self, x: Tensor<4>, targets: &[Expression]) -> Vec<(Edit, Tensor<4>)> {
+        let after = |edit: Edit, faces: Tensor<4>| (edit.clone(), edit.on_square(faces));
+        let Some(close) = &self.close else { return vec![after(self.forward(x.clone(), targets), x)] };
         let half = halved(x.clone());
         let (outputs, features) = self.outputs(half.clone(), targets);
-        let (before, change) = closer(close, &x, half, outputs.clone(), features);
-        vec![Edit::of_outputs(outputs), Edit::of_outputs(before + change).in_window()]
+        let whole = after(Edit::of_outputs(outputs.clone()), half);
+        let (before, change) = closer(close, &x, whole.1.clone(), outputs, features);
+        let middle = Edit::of_outputs(before + change).in_window();
+        vec![whole, after(middle, Window::of_face(x.dims()[3]).cut(x))]
     }
 
     /// The edit's outputs without the second refinement, `[b, 6, s, s]`, and the features that they were made of.
@@ -232,16 +236,15 @@ impl Generator {
 }
 
 /// The outputs of the face's middle, `[b, 6, s/2, s/2]` of `x` `[b, 3, s, s]`, before the second refinement and what it
-/// adds to them: `half` is `x` at half the side, and of that are the outputs and features.
+/// adds to them: outputs, features and `so_far`, the face after the edit that they are, are of half the side.
 fn closer(
     close: &Refinement,
     x: &Tensor<4>,
-    half: Tensor<4>,
+    so_far: Tensor<4>,
     outputs: Tensor<4>,
     features: Tensor<4>,
 ) -> (Tensor<4>, Tensor<4>) {
     let [window, of_half] = [1, 2].map(|part| Window::of_face(x.dims()[3] / part));
-    let so_far = Edit::of_outputs(outputs.clone()).on_square(half); // 3 @ 128
     let before = doubled(of_half.cut(outputs)); // 6 @ 128, the middle of 256
     let seen = [window.cut(x.clone()), doubled(of_half.cut(so_far)), before.clone()];
     let (change, _) = close.forward(seen, of_half.cut(features));
@@ -268,7 +271,7 @@ impl Translator for Generator {
 
 /// What a generator update computes.
 pub struct GeneratorPass {
-    /// The edits of the source's parts ([`Generator::edits_of_parts`]), without pairs the edit of the whole.
+    /// The edits of the source's parts ([`Generator::edited_parts`]), without pairs the edit of the whole.
     pub edits: Vec<Edit>,
     /// What those edits made.
     pub results: Vec<Tensor<4>>,
@@ -323,9 +326,8 @@ impl Moue {
         let mut losses = Vec::new();
         let (edits, results, mut total) = match &batch.target_images {
             Some(truth) => {
-                let edits = generator.edits_of_parts(x.clone(), &batch.targets);
-                let faces = edits.iter().cloned().zip(config.parts(x.clone()));
-                let results: Vec<_> = faces.map(|(edit, face)| edit.on_square(face)).collect();
+                let (edits, results): (Vec<_>, Vec<_>) =
+                    generator.edited_parts(x.clone(), &batch.targets).into_iter().unzip();
                 let truths = config.parts(truth.clone());
                 let compared = edits.iter().zip(&results).zip(truths).zip(&self.weights);
                 let compared = compared.map(|(((edit, result), truth), weights)| {

@@ -30,7 +30,8 @@ pub struct Refinement {
 }
 
 impl Refinement {
-    /// With so many channels of features at half the side and of its own.
+    /// With so many channels of the features at half the side, and of its own. PyTorch's default initialisation but for
+    /// the head.
     pub fn new([features, channels]: [usize; 2], device: &Device, rng: &mut Rng) -> Self {
         let (plain, halving) = (Geometry::new(3, 1, 1), Geometry::new(4, 2, 1));
         let mut head = Convolution::new([channels, 6], plain, true, device, rng);

@@ -250,15 +250,13 @@ fn from_set(set: &RunSet, weights: Option<Weights>) -> Result<(Tensors, Card)> {
 
 fn from_folder(path: &Path, weights: Option<Weights>) -> Result<(Tensors, Card)> {
     let run = path.join("run.toml").exists().then(|| read_config(path)).transpose()?;
-    let checkpoint = match &run {
-        None => path.to_path_buf(),
-        Some(_) => checkpoint::newest(&checkpoints_of(path))?.ok_or_else(|| {
-            Error::weights(
-                path,
-                "the run has no checkpoint yet",
-                "let it train to its first checkpoint: stopping it with Ctrl-C writes one",
-            )
-        })?,
+    let checkpoint = match checkpoint::of(path)? {
+        Some(checkpoint) => checkpoint,
+        None if run.is_none() => path.to_path_buf(),
+        None => {
+            let hint = "let it train to its first checkpoint: stopping it with Ctrl-C writes one";
+            return Err(Error::weights(path, "the run has no checkpoint yet", hint));
+        }
     };
     let state = checkpoint::read_state(&checkpoint)?;
     let weights = match weights {

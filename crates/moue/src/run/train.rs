@@ -147,6 +147,8 @@ impl Start {
         let mut model = Model::open(path, None, device)?;
         let learned = Tensors::of(&mut *model.translator, String::new());
         let checkpoint = checkpoint::of(path)?;
+        let state = checkpoint.as_deref().map(checkpoint::read_state).transpose()?;
+        let saved = checkpoint.zip(state);
         let mut taken_over = Vec::new();
         for (name, player) in self.game.players() {
             for (part, module) in player.parts() {
@@ -154,11 +156,10 @@ impl Start {
                     let mut tensors = learned.clone();
                     tensors.take_absent_parts(module);
                     tensors.load(module, path, &[])?;
-                } else if let Some(checkpoint) = checkpoint.as_ref().filter(|_| part == "weights") {
-                    let state = checkpoint::read_state(checkpoint)?;
-                    if !checkpoint::has_part(&state, name, part) {
-                        continue;
-                    }
+                } else if let Some((checkpoint, state)) = &saved
+                    && part == "weights"
+                    && checkpoint::has_part(state, name, part)
+                {
                     let (tensors, _) = checkpoint::read_part(checkpoint, name, part)?;
                     if tensors.fit(module) {
                         tensors.load(module, checkpoint, &[])?;
