@@ -107,8 +107,30 @@ class StarganGenerator(nn.Module):
         return self.main(with_labels(x, labels))
 
 
-def flow_colour_mask(outputs):
-    return REACH * torch.tanh(outputs[:, 0:2]), torch.tanh(outputs[:, 2:5]), torch.sigmoid(outputs[:, 5:6])
+def flow_colour_mask(outputs, gains=None, scale=1):
+    """An edit; `gains` multiply each face's mask, `scale` says how many of the image's half sides one of the flow's is."""
+    mask = torch.sigmoid(outputs[:, 5:6])
+    if gains is not None:
+        mask = (mask * gains).clamp(max=1)
+    return scale * REACH * torch.tanh(outputs[:, 0:2]), torch.tanh(outputs[:, 2:5]), mask
+
+
+def twice(x):
+    return F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False)
+
+
+def middle(x):
+    """Brows, eyes and mouth: half the side, from 1/4 of the width and 5/16 of the height on."""
+    side = x.shape[-1]
+    left, top = side // 4, side * 5 // 16
+    return x[..., top : top + side // 2, left : left + side // 2]
+
+
+def fade(side):
+    """1 inside, and nothing at the border."""
+    place = (torch.arange(side) + 0.5) * 16 / side
+    place = torch.minimum(place, place.flip(0)).clamp(max=1)
+    return place[:, None] * place[None, :]
 
 
 def centres(count, like):
@@ -127,25 +149,43 @@ def edited(x, edit):
 
 
 class MoueGenerator(SasnGenerator):
-    """Gives the result, and the flow, colour and mask that led to it. Without the refinement of the face's middle."""
+    """Gives the result, and the flow, colour and mask that led to it; in training, where it is given what each face's
+    mask is multiplied by, these of each part that is compared: of the whole, or of the whole at half its size and of the
+    middle."""
 
     def __init__(self, settings):
         super().__init__(settings, outputs=6, bias=True)
-        if settings.get("close_channels"):
-            raise SystemExit("the refinement of the face's middle is not written here: compare moue or moue-small")
-        detail = settings["detail_channels"]
+        detail, close = settings["detail_channels"], settings.get("close_channels")
         self.detail = Refinement(settings["channels"], detail) if detail else None
+        self.close = Refinement(detail, close) if close else None
+        if close:
+            self.register_buffer("fade", fade(settings["image_size"] // 2), persistent=False)
 
-    def forward(self, x, labels):
+    def outputs(self, x, labels):
         if self.detail is None:
-            outputs = self.head(self.features(x, labels))
-        else:
-            features = self.features(F.avg_pool2d(x, 2), labels)
-            coarse = self.head(features)
-            coarse = F.interpolate(coarse, scale_factor=2, mode="bilinear", align_corners=False)
-            outputs = self.detail(x, coarse, features)
-        edit = flow_colour_mask(outputs)
-        return edited(x, edit), *edit
+            return self.head(self.features(x, labels)), None
+        features = self.features(F.avg_pool2d(x, 2), labels)
+        coarse = twice(self.head(features))
+        change, features = self.detail(x, edited(x, flow_colour_mask(coarse)), coarse, features)
+        return coarse + change, features
+
+    def forward(self, x, labels, gains=None):
+        if self.close is None:
+            edit = flow_colour_mask(self.outputs(x, labels)[0], gains)
+            return (edited(x, edit), *edit) if gains is None else [(edited(x, edit), *edit)]
+        half = F.avg_pool2d(x, 2)
+        outputs, features = self.outputs(half, labels)
+        before = twice(middle(outputs))
+        so_far = twice(middle(edited(half, flow_colour_mask(outputs))))
+        change, _ = self.close(middle(x), so_far, before, middle(features))
+        change = change * self.fade
+        if gains is None:
+            side = change.shape[-1]
+            left, top = side // 2, side * 5 // 8
+            edit = flow_colour_mask(twice(outputs) + F.pad(change, (left, side - left, top, side - top)))
+            return edited(x, edit), *edit
+        whole, close = flow_colour_mask(outputs, gains), flow_colour_mask(before + change, gains, 2)
+        return [(edited(half, whole), *whole), (edited(middle(x), close), *close)]
 
 
 class Refinement(nn.Module):
@@ -157,12 +197,11 @@ class Refinement(nn.Module):
         self.res = nn.ModuleList(Residual(channels) for _ in range(2))
         self.head = convolution(channels, 6, 3, 1, 1, bias=True)
 
-    def forward(self, x, coarse, features):
-        seen = torch.cat([x, edited(x, flow_colour_mask(coarse)), coarse], 1)
-        y = F.relu(self.norm(self.face(seen) + self.features(features)))
+    def forward(self, x, so_far, outputs, features):
+        y = F.relu(self.norm(self.face(torch.cat([x, so_far, outputs], 1)) + self.features(features)))
         for block in self.res:
             y = block(y)
-        return coarse + self.head(y)
+        return self.head(y), y
 
 
 def halvings(settings):

@@ -77,6 +77,11 @@ impl Work {
         for step in 0..round(&method) {
             let mixing = mixing_weights(&batch.source.images, &mut draws(step));
             insert(&mut start, &format!("mixing.{step}"), &mixing);
+            if let MethodConfig::Moue(config) = &method {
+                let mut gains = config.draw_gains(count, &mut draws(step));
+                gains.resize(count, 1.0); // There are none where masks stay as they are.
+                start.values.insert(format!("gains.{step}"), (vec![count, 1, 1, 1], gains));
+            }
         }
         let mut labels = |name: &str, of: &[Expression]| {
             let values = of.iter().map(|expression| expression.index() as f32).collect();

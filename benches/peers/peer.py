@@ -103,7 +103,7 @@ def train(kind, tensors, settings):
     for player, network in zip(("generator", "discriminator"), networks.NETWORKS[settings["name"]]):
         players[player] = network(settings).train()
         networks.load(players[player], tensors, player)
-    names = ("source", "truth", "expressions", "targets", "mixing")
+    names = ("source", "truth", "expressions", "targets", "mixing", "gains")
     batch = {name: tensor for name, tensor in tensors.items() if name.split(".")[0] in names}
     if kind == "channels_last":
         players = {name: channels_last(network) for name, network in players.items()}

@@ -8,6 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
+from networks import middle
+
 ON_REAL = {
     "saturating": lambda a: F.softplus(-a).mean(),
     "non_saturating": lambda a: F.softplus(-a).mean(),
@@ -62,7 +64,8 @@ class Game:
         updates = self.settings.get("updates", {"generator": 1, "discriminator": 1})
         if "discriminator_updates" in self.settings:
             updates = {"generator": 1, "discriminator": self.settings["discriminator_updates"]}
-        self.mixing = self.batch[f"mixing.{self.steps % max(updates.values())}"]
+        turn = self.steps % max(updates.values())
+        self.mixing, self.gains = self.batch[f"mixing.{turn}"], self.batch.get(f"gains.{turn}")
         self.steps += 1
         if updates["discriminator"] == 1:
             losses = self.update_generator()
@@ -137,28 +140,39 @@ def along(x, axis):
     return x.diff(dim=axis)
 
 
+def compare(result, flow, colour, mask, truth, weights):
+    difference = result - truth
+    return {
+        "pixels": (weights * difference.abs()).mean(),
+        "half_size": F.avg_pool2d(difference, 2).abs().mean(),
+        "edges": along(difference, 3).abs().mean() + along(difference, 2).abs().mean(),
+        "colour": (weights * mask.detach().square() * (colour - truth).abs()).mean(),
+        "smoothness": flow.shape[3] * (along(flow, 3).square().mean() + along(flow, 2).square().mean()),
+    }
+
+
 class MoueGame(Game):
     loss = "hinge"
 
     def __init__(self, settings, generator, discriminator, batch):
         super().__init__(settings, generator, discriminator, batch)
-        self.weights = region_weights(settings["image_size"])
+        weights = self.parts(region_weights(settings["image_size"])[None, None])
+        self.weights = [part / part.mean() for part in weights]
+
+    def parts(self, images):
+        """What is compared. The discriminator sees the last."""
+        return [F.avg_pool2d(images, 2), middle(images)] if self.settings.get("close_channels") else [images]
 
     def generator_losses(self):
         settings, batch = self.settings, self.batch
-        result, flow, colour, mask = self.generator(batch["source"], batch["targets"])
+        parts, truth = self.generator(batch["source"], batch["targets"], self.gains), self.parts(batch["truth"])
+        compared = [compare(*part, t, w) for part, t, w in zip(parts, truth, self.weights)]
+        losses = {name: sum(part[name] for part in compared) / len(compared) for name in compared[0]}
+        result = parts[-1][0]
         self.fake = result.detach()
-        difference = result - batch["truth"]
-        losses = {
-            "pixels": (self.weights * difference.abs()).mean(),
-            "half_size": F.avg_pool2d(difference, 2).abs().mean(),
-            "edges": along(difference, 3).abs().mean() + along(difference, 2).abs().mean(),
-            "colour": (self.weights * mask.detach().square() * (colour - batch["truth"]).abs()).mean(),
-            "smoothness": flow.shape[3] * (along(flow, 3).square().mean() + along(flow, 2).square().mean()),
-        }
         source, expression, features = self.discriminator(result, True)
         with torch.no_grad():
-            _, _, true_features = self.discriminator(batch["truth"], True)
+            _, _, true_features = self.discriminator(truth[-1], True)
         apart = [(f - true).abs().mean() / true.abs().mean() for f, true in zip(features, true_features)]
         losses["features"] = sum(apart) / len(apart)
         losses["adversarial"] = OF_GENERATOR[self.loss](source)
@@ -177,7 +191,7 @@ class MoueGame(Game):
         return {f"generator.{name}": loss.detach() for name, loss in losses.items()}, total
 
     def discriminator_losses(self):
-        truth, targets = self.batch["truth"], self.batch["targets"]
+        truth, targets = self.parts(self.batch["truth"])[-1], self.batch["targets"]
         source, expression = self.discriminator(torch.cat([truth, self.fake]))
         real, made = source.chunk(2)
         adversarial = ON_REAL[self.loss](real) + ON_FAKE[self.loss](made)

@@ -47,7 +47,9 @@ pub fn game(method: &MethodConfig, device: &Device) -> Box<dyn Game> {
             if part != "optimiser" {
                 for_each(module, |name, _, tensor| match name {
                     _ if name.ends_with("gamma") => scale(tensor, 0.0, GAMMA),
-                    "head.weight" | "detail.head.weight" if edits => scale(tensor, HEAD, 0.0),
+                    "head.weight" | "detail.head.weight" | "close.head.weight" if edits => {
+                        scale(tensor, HEAD, 0.0)
+                    }
                     _ => {}
                 });
             }

@@ -5,8 +5,9 @@ use burn::tensor::{Bytes, DType, Shape};
 use burn_flex::{FlexTensor, Layout};
 
 use crate::{
-    AdamStep, Operations, Step, adam, attention, attention_flex, convolution, convolution_flex, grid_sample,
-    grid_sample_flex, instance_norm, instance_norm_flex, leaky_relu, products,
+    AdamStep, Logistic, Operations, Step, adam, attention, attention_flex, blend, convolution,
+    convolution_flex, grid_sample, grid_sample_flex, instance_norm, instance_norm_flex, leaky_relu, logistic,
+    products, resize,
 };
 
 /// Whether the kernels can take a tensor: they know only f32, and nothing is left to them of an empty one.
@@ -245,6 +246,75 @@ impl Operations for Flex {
             instance_norm_flex::backward(x, [weight, bias], [mean, inverse], output, relu)
         } else {
             instance_norm::portable::backward::<Self>(x, [weight, bias], [mean, inverse], output, relu)
+        }
+    }
+
+    fn halved(x: FloatTensor<Self>) -> FloatTensor<Self> {
+        if takes(&x) { resize::fast::halved(x) } else { resize::portable::halved::<Self>(x) }
+    }
+
+    fn halved_gradient(output: FloatTensor<Self>) -> FloatTensor<Self> {
+        if takes(&output) {
+            resize::fast::halved_gradient(output)
+        } else {
+            resize::portable::halved_gradient::<Self>(output)
+        }
+    }
+
+    fn doubled(x: FloatTensor<Self>) -> FloatTensor<Self> {
+        if takes(&x) { resize::fast::doubled(x) } else { resize::portable::doubled::<Self>(x) }
+    }
+
+    fn doubled_gradient(output: FloatTensor<Self>) -> FloatTensor<Self> {
+        if takes(&output) {
+            resize::fast::doubled_gradient(output)
+        } else {
+            resize::portable::doubled_gradient::<Self>(output)
+        }
+    }
+
+    fn logistic(x: FloatTensor<Self>, function: Logistic) -> FloatTensor<Self> {
+        if takes(&x) {
+            logistic::fast::forward(x, function)
+        } else {
+            logistic::portable::forward::<Self>(x, function)
+        }
+    }
+
+    fn logistic_gradient(
+        y: FloatTensor<Self>,
+        output: FloatTensor<Self>,
+        function: Logistic,
+    ) -> FloatTensor<Self> {
+        if takes(&y) {
+            logistic::fast::gradient(y, output, function)
+        } else {
+            logistic::portable::gradient::<Self>(y, output, function)
+        }
+    }
+
+    fn blend(
+        below: FloatTensor<Self>,
+        mask: FloatTensor<Self>,
+        above: FloatTensor<Self>,
+    ) -> FloatTensor<Self> {
+        if takes(&below) {
+            blend::fast::forward(below, mask, above)
+        } else {
+            blend::portable::forward::<Self>(below, mask, above)
+        }
+    }
+
+    fn blend_backward(
+        below: FloatTensor<Self>,
+        mask: FloatTensor<Self>,
+        above: FloatTensor<Self>,
+        output: FloatTensor<Self>,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
+        if takes(&below) {
+            blend::fast::backward(below, mask, above, output)
+        } else {
+            blend::portable::backward::<Self>(below, mask, above, output)
         }
     }
 

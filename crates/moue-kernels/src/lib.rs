@@ -7,6 +7,8 @@
 //! | [`convolution`], [`transposed_convolution`] | a weight is read once for the batch, not once for each image |
 //! | [`grid_sample`] | burn's has no backward pass of its own |
 //! | [`instance_norm`] | two passes over each plane, with the ReLU after it |
+//! | [`halved`], [`doubled`] | one pass over an image or a map instead of one for each slice, sum and piece |
+//! | [`logistic`], [`blend`] | what an edit is made of in one pass each, with an exponential for vectors |
 //! | [`scaled_leaky_relu`] | one pass over the output of a discriminator's convolution instead of five |
 //! | [`matrix_vector`], [`vector_matrix`], [`bilinear`] | a large matrix is read once, by all threads |
 //! | [`adam`], [`moving_average`] | one pass over parameter, gradient and moments instead of ten, one over a moving average |
@@ -18,6 +20,7 @@ mod adam;
 mod attention;
 mod attention_flex;
 mod attention_tiles;
+mod blend;
 mod columns;
 mod convolution;
 mod convolution_flex;
@@ -28,6 +31,7 @@ mod instance_norm;
 mod instance_norm_flex;
 mod lanes;
 mod leaky_relu;
+mod logistic;
 mod lowering;
 mod matrix;
 #[cfg(feature = "mimalloc")]
@@ -36,18 +40,22 @@ mod panels;
 #[cfg(test)]
 mod portable_tests;
 mod products;
+mod resize;
 mod vectors;
 mod winograd;
 
 pub use adam::{AdamStep, adam, moving_average};
 pub use attention::{TILE_BYTES, attention};
+pub use blend::blend;
 pub use convolution::{Step, convolution, transposed_convolution};
 pub use grid_sample::grid_sample;
 pub use instance_norm::instance_norm;
 pub use leaky_relu::scaled_leaky_relu;
+pub use logistic::{Logistic, logistic};
 #[cfg(feature = "mimalloc")]
 pub use memory::keep_freed_memory;
 pub use products::{bilinear, matrix_vector, vector_matrix};
+pub use resize::{doubled, halved};
 
 use burn::backend::{Autodiff, Backend, backend_extension, tensor::FloatTensor};
 use burn_autodiff::checkpoint::strategy::CheckpointStrategy;
@@ -249,6 +257,59 @@ pub trait Operations: Backend {
         leaky_relu::portable::backward::<Self>(x, scale, y, output, slope)
     }
 
+    /// See [`halved`].
+    fn halved(x: FloatTensor<Self>) -> FloatTensor<Self> {
+        resize::portable::halved::<Self>(x)
+    }
+
+    /// The gradient of [`halved`] by its input.
+    fn halved_gradient(output: FloatTensor<Self>) -> FloatTensor<Self> {
+        resize::portable::halved_gradient::<Self>(output)
+    }
+
+    /// See [`doubled`].
+    fn doubled(x: FloatTensor<Self>) -> FloatTensor<Self> {
+        resize::portable::doubled::<Self>(x)
+    }
+
+    /// The gradient of [`doubled`] by its input.
+    fn doubled_gradient(output: FloatTensor<Self>) -> FloatTensor<Self> {
+        resize::portable::doubled_gradient::<Self>(output)
+    }
+
+    /// See [`logistic`].
+    fn logistic(x: FloatTensor<Self>, function: Logistic) -> FloatTensor<Self> {
+        logistic::portable::forward::<Self>(x, function)
+    }
+
+    /// The gradient of [`logistic`] by its input; `y` is what it gave.
+    fn logistic_gradient(
+        y: FloatTensor<Self>,
+        output: FloatTensor<Self>,
+        function: Logistic,
+    ) -> FloatTensor<Self> {
+        logistic::portable::gradient::<Self>(y, output, function)
+    }
+
+    /// See [`blend`].
+    fn blend(
+        below: FloatTensor<Self>,
+        mask: FloatTensor<Self>,
+        above: FloatTensor<Self>,
+    ) -> FloatTensor<Self> {
+        blend::portable::forward::<Self>(below, mask, above)
+    }
+
+    /// The gradients of [`blend`] by what is below, the mask, and what is above.
+    fn blend_backward(
+        below: FloatTensor<Self>,
+        mask: FloatTensor<Self>,
+        above: FloatTensor<Self>,
+        output: FloatTensor<Self>,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
+        blend::portable::backward::<Self>(below, mask, above, output)
+    }
+
     /// See [`matrix_vector`].
     fn matrix_vector(matrix: FloatTensor<Self>, vector: FloatTensor<Self>) -> FloatTensor<Self> {
         products::portable::matrix_vector::<Self>(matrix, vector)
@@ -336,6 +397,26 @@ impl<B: Operations, C: CheckpointStrategy> Operations for Autodiff<B, C> {
         slope: f32,
     ) -> FloatTensor<Self> {
         leaky_relu::tracked::<B, C>(x, scale, bias, slope)
+    }
+
+    fn halved(x: FloatTensor<Self>) -> FloatTensor<Self> {
+        resize::tracked_halved::<B, C>(x)
+    }
+
+    fn doubled(x: FloatTensor<Self>) -> FloatTensor<Self> {
+        resize::tracked_doubled::<B, C>(x)
+    }
+
+    fn logistic(x: FloatTensor<Self>, function: Logistic) -> FloatTensor<Self> {
+        logistic::tracked::<B, C>(x, function)
+    }
+
+    fn blend(
+        below: FloatTensor<Self>,
+        mask: FloatTensor<Self>,
+        above: FloatTensor<Self>,
+    ) -> FloatTensor<Self> {
+        blend::tracked::<B, C>(below, mask, above)
     }
 }
 

@@ -6,7 +6,8 @@ use burn::tensor::{Device, TensorData};
 use burn_flex::FlexTensor;
 
 use crate::{
-    Operations, Step, adam, attention, convolution, grid_sample, instance_norm, leaky_relu, products,
+    Logistic, Operations, Step, adam, attention, blend, convolution, grid_sample, instance_norm, leaky_relu,
+    logistic, products, resize,
 };
 
 /// Numbers in -1..1 that look random.
@@ -157,4 +158,45 @@ fn grid_samples_agree() {
         ];
         agree("grid sample", fast, portable);
     }
+}
+
+#[test]
+fn sizes_agree() {
+    for shape in [[2, 3, 6, 8], [1, 1, 2, 2], [3, 2, 34, 20]] {
+        let x = numbers(shape, 1);
+        let fast = [
+            Flex::halved(x.clone()),
+            Flex::doubled(x.clone()),
+            Flex::halved_gradient(x.clone()),
+            Flex::doubled_gradient(x.clone()),
+        ];
+        let portable = [
+            resize::portable::halved::<Flex>(x.clone()),
+            resize::portable::doubled::<Flex>(x.clone()),
+            resize::portable::halved_gradient::<Flex>(x.clone()),
+            resize::portable::doubled_gradient::<Flex>(x),
+        ];
+        agree("sizes", fast, portable);
+    }
+}
+
+#[test]
+fn edits_agree() {
+    let [x, output, below] = [1, 2, 3].map(|seed| numbers([2, 3, 7, 5], seed));
+    for function in [Logistic::SIGMOID, Logistic::tanh(0.25)] {
+        let y = Flex::logistic(x.clone(), function);
+        agree("logistic", [y.clone()], [logistic::portable::forward::<Flex>(x.clone(), function)]);
+        let gradient = Flex::logistic_gradient(y.clone(), output.clone(), function);
+        agree(
+            "its gradient",
+            [gradient],
+            [logistic::portable::gradient::<Flex>(y, output.clone(), function)],
+        );
+    }
+    let mask = numbers([2, 1, 7, 5], 4);
+    let fast = Flex::blend(below.clone(), mask.clone(), x.clone());
+    agree("blend", [fast], [blend::portable::forward::<Flex>(below.clone(), mask.clone(), x.clone())]);
+    let (a, b, c) = Flex::blend_backward(below.clone(), mask.clone(), x.clone(), output.clone());
+    let (d, e, f) = blend::portable::backward::<Flex>(below, mask, x, output);
+    agree("blend's gradients", [a, b, c], [d, e, f]);
 }

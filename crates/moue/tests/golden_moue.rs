@@ -8,9 +8,8 @@ mod golden {
 use burn::tensor::Tensor;
 use golden::file::{Agreement, Golden};
 use moue::base::faces::{Batch, Faces};
-use moue::base::rng::Rng;
 use moue::methods::moue::{Config, GeneratorPass, Moue};
-use moue::methods::{Game, Rates};
+use moue::methods::Rates;
 use moue::nn::adam::AdamConfig;
 use moue::nn::edit::Edit;
 use moue::nn::module::tracked;
@@ -68,11 +67,12 @@ fn case(name: &str, paired: bool) {
         targets: golden.expressions("target"),
         target_images: paired.then(|| golden.tensor("target_images", &device)),
     };
+    let gains: Vec<f32> = golden.setting_if_any("mask_gains").unwrap_or_default();
     let mut game = new_game();
     let iterations: u64 = golden.setting("iterations");
     for iteration in 1..=iterations {
-        check(&golden, &format!("{iteration}."), &game, &batch);
-        game.step(&batch, rates, &mut Rng::stream(0, "golden", 0));
+        check(&golden, &format!("{iteration}."), &game, &batch, &gains);
+        game.step_with_gains(&batch, rates, &gains);
     }
     golden.check_weights("G.", "after.G.", &mut game.generator.network);
     golden.check_weights("D.", "after.D.", &mut game.discriminator.network);
@@ -82,9 +82,9 @@ fn case(name: &str, paired: bool) {
 }
 
 /// Outputs, losses and gradients of both passes before a step.
-fn check(golden: &Golden, prefix: &str, game: &Moue, batch: &Batch) {
+fn check(golden: &Golden, prefix: &str, game: &Moue, batch: &Batch, gains: &[f32]) {
     let mut network = tracked(&game.generator.network);
-    let pass = game.generator_pass(&network, batch, true);
+    let pass = game.generator_pass(&network, batch, gains, true);
     let GeneratorPass { edits, results, judgement, losses, total } = pass;
     for ((edit, result), part) in edits.into_iter().zip(&results).zip(["", "close."]) {
         check_edit(golden, &format!("{prefix}{part}"), edit);
@@ -173,6 +173,7 @@ fn config(golden: &Golden, paired: bool) -> (Config, Rates) {
         lambda_smoothness: golden.setting("lambda_smooth"),
         lambda_colour: golden.setting_if_any("lambda_colour").unwrap_or(0.0),
         lambda_features: golden.setting_if_any("lambda_features").unwrap_or(0.0),
+        mask_gain: 1.0,
         lambda_adversarial: golden.setting("lambda_adv"),
         lambda_classification: golden.setting("lambda_cls"),
         alone: 0,

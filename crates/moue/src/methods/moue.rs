@@ -17,7 +17,8 @@
 //! Of the two places for self-attention in `sasn` only the bottleneck is used by default: the other is as large as the
 //! rest of an update at 128 px, and an edit's geometry needs it least.
 
-use burn::tensor::{Device, Tensor, TensorData};
+use burn::tensor::{Device, Tensor};
+use moue_kernels::{doubled, halved};
 use serde::{Deserialize, Serialize};
 
 use super::sasn::{self, Discriminator, Place, SourceHead};
@@ -29,18 +30,20 @@ use crate::nn::adam::AdamConfig;
 use crate::nn::edit::Edit;
 use crate::nn::losses::{
     AdversarialLoss, classification, feature_matching, mean_absolute_at_half_size, mean_absolute_difference,
-    mean_absolute_gradient, mean_squared_gradient, weighted_mean_absolute,
+    mean_absolute_gradient, mean_squared_gradient, painted_colour, weighted_mean_absolute,
 };
 use crate::nn::module::{Module, Visitor, tracked};
 use crate::nn::passes::{Judgement, Losses, named};
 use crate::nn::player::{Player, Saved};
 use crate::nn::refinement::{Refinement, calm};
-use crate::nn::resize::{doubled, halved};
-use crate::nn::window::Window;
+use crate::nn::window::{Window, expression_weights};
 
 /// What the mask's bias starts at: little is painted over an untrained edit.
 const MASK_BIAS: f32 = -2.0;
 
+/// The names of what [`comparison`] gives.
+const COMPARED: [&str; 4] =
+    ["generator.pixels", "generator.half_size", "generator.edges", "generator.colour"];
 const A_PART: &str = "training looks at one part at least";
 const NO_PICTURES: &str = "this generator's edits are no pictures";
 
@@ -80,6 +83,10 @@ pub struct Config {
     /// Weight of the feature matching loss, with pairs.
     #[serde(default)]
     pub lambda_features: f32,
+    /// Training multiplies masks by up to this, drawn for each face from 1 on, and holds them at 1: what is half painted,
+    /// over something that its colour makes up for, would show at another strength. Up to 1 leaves them as they are.
+    #[serde(default)]
+    pub mask_gain: f32,
     /// Weight of the adversarial loss.
     pub lambda_adversarial: f32,
     /// Weight of the generator's classification loss.
@@ -111,6 +118,7 @@ impl Config {
             lambda_smoothness: 0.5,
             lambda_colour: 4.0,
             lambda_features: 2.0,
+            mask_gain: 1.5,
             lambda_adversarial: 0.5,
             lambda_classification: 0.5,
             alone: 200,
@@ -168,6 +176,12 @@ impl Config {
         }
     }
 
+    /// What the masks of so many faces are multiplied by in a step; none for 1.
+    pub fn draw_gains(&self, faces: usize, rng: &mut Rng) -> Vec<f32> {
+        let faces = if self.mask_gain > 1.0 { faces } else { 0 };
+        (0..faces).map(|_| rng.between(1.0, self.mask_gain)).collect()
+    }
+
     /// One update of each player a batch.
     pub fn updates(&self) -> UpdateRatio {
         UpdateRatio { generator: 1, discriminator: 1 }
@@ -206,18 +220,18 @@ impl Generator {
         Edit::of_outputs(Window::of_face(x.dims()[3]).add(doubled(outputs), change))
     }
 
-    /// The edits that training compares with the true images, and the parts after them: of the whole square, or with the
-    /// second refinement of the whole square before it, at half the side, and of the face's middle after it. So what is
-    /// computed at 256 px is a quarter of the square. Where the flow leaves the middle, its border goes on.
-    pub fn edited_parts(&self, x: Tensor<4>, targets: &[Expression]) -> Vec<(Edit, Tensor<4>)> {
-        let after = |edit: Edit, faces: Tensor<4>| (edit.clone(), edit.on_square(faces));
-        let Some(close) = &self.close else { return vec![after(self.forward(x.clone(), targets), x)] };
+    /// The edits that training compares with the true images, and the parts of the faces that they are for: the whole
+    /// square, or with the second refinement the whole square before it, at half the side, and the face's middle after
+    /// it. So what is computed at 256 px is a quarter of the square. Where the flow leaves the middle, its border goes on.
+    pub fn edits_of_parts(&self, x: Tensor<4>, targets: &[Expression]) -> Vec<(Edit, Tensor<4>)> {
+        let Some(close) = &self.close else { return vec![(self.forward(x.clone(), targets), x)] };
         let half = halved(x.clone());
         let (outputs, features) = self.outputs(half.clone(), targets);
-        let whole = after(Edit::of_outputs(outputs.clone()), half);
-        let (before, change) = closer(close, &x, whole.1.clone(), outputs, features);
+        let whole = Edit::of_outputs(outputs.clone());
+        let so_far = whole.clone().on_square(half.clone());
+        let (before, change) = closer(close, &x, so_far, outputs, features);
         let middle = Edit::of_outputs(before + change).in_window();
-        vec![whole, after(middle, Window::of_face(x.dims()[3]).cut(x))]
+        vec![(whole, half), (middle, Window::of_face(x.dims()[3]).cut(x))]
     }
 
     /// The edit's outputs without the second refinement, `[b, 6, s, s]`, and the features that they were made of.
@@ -271,7 +285,7 @@ impl Translator for Generator {
 
 /// What a generator update computes.
 pub struct GeneratorPass {
-    /// The edits of the source's parts ([`Generator::edited_parts`]), without pairs the edit of the whole.
+    /// The edits of the source's parts ([`Generator::edits_of_parts`]), without pairs the edit of the whole.
     pub edits: Vec<Edit>,
     /// What those edits made.
     pub results: Vec<Tensor<4>>,
@@ -320,33 +334,38 @@ impl Moue {
         }
     }
 
-    /// L_G and its parts for a generator; `judged` says whether the discriminator, as it is, has a say.
-    pub fn generator_pass(&self, generator: &Generator, batch: &Batch, judged: bool) -> GeneratorPass {
+    /// L_G and its parts for a generator, the mask of each face multiplied by its one of `gains`, none for 1; `judged`
+    /// says whether the discriminator, as it is, has a say.
+    pub fn generator_pass(
+        &self,
+        generator: &Generator,
+        batch: &Batch,
+        gains: &[f32],
+        judged: bool,
+    ) -> GeneratorPass {
         let (config, x) = (&self.config, &batch.source.images);
         let mut losses = Vec::new();
+        let edited = |(edit, faces): (Edit, Tensor<4>)| {
+            let edit = edit.gained(gains);
+            (edit.clone(), edit.on_square(faces))
+        };
         let (edits, results, mut total) = match &batch.target_images {
             Some(truth) => {
-                let (edits, results): (Vec<_>, Vec<_>) =
-                    generator.edited_parts(x.clone(), &batch.targets).into_iter().unzip();
-                let truths = config.parts(truth.clone());
-                let compared = edits.iter().zip(&results).zip(truths).zip(&self.weights);
+                let parts = generator.edits_of_parts(x.clone(), &batch.targets);
+                let (edits, results): (Vec<_>, Vec<_>) = parts.into_iter().map(edited).unzip();
+                let compared = edits.iter().zip(&results).zip(config.parts(truth.clone())).zip(&self.weights);
                 let compared = compared.map(|(((edit, result), truth), weights)| {
                     comparison(edit, result.clone() - truth.clone(), truth, weights)
                 });
                 let compared =
                     compared.reduce(|sum, part| std::array::from_fn(|n| sum[n].clone() + part[n].clone()));
-                let parts = edits.len() as f32;
-                let compared = compared.expect(A_PART).map(|loss| loss / parts);
+                let compared = compared.expect(A_PART).map(|loss| loss / edits.len() as f32);
+                losses.extend(COMPARED.into_iter().zip(compared.clone()));
                 let [pixels, half_size, edges, colour] = compared;
-                losses.push(("generator.pixels", pixels.clone()));
-                losses.push(("generator.half_size", half_size.clone()));
-                losses.push(("generator.edges", edges.clone()));
-                losses.push(("generator.colour", colour.clone()));
                 (edits, results, pixels + half_size + edges * 0.5 + colour * config.lambda_colour)
             }
             None => {
-                let edit = generator.forward(x.clone(), &batch.targets);
-                let result = edit.clone().on_square(x.clone());
+                let (edit, result) = edited((generator.forward(x.clone(), &batch.targets), x.clone()));
                 let back = generator.forward(result.clone(), &batch.source.expressions);
                 let reconstructed = back.on_square(result.clone());
                 let reconstruction = mean_absolute_difference(x.clone(), reconstructed);
@@ -380,7 +399,7 @@ impl Moue {
                 + adversarial * config.lambda_adversarial
                 + classification * config.lambda_classification;
         }
-        let judgement = judged.map(|(judgement, _)| judgement);
+        let judgement = judged.map(|judged| judged.0);
         GeneratorPass { edits, results, judgement, losses: named(losses), total }
     }
 
@@ -414,13 +433,12 @@ impl Moue {
         ]);
         DiscriminatorPass { real, fake, losses, total: adversarial + classification }
     }
-}
 
-impl Game for Moue {
-    fn step(&mut self, batch: &Batch, rates: Rates, _rng: &mut Rng) -> Losses {
+    /// A step with the mask of each face multiplied by its one of `gains`, none for 1.
+    pub fn step_with_gains(&mut self, batch: &Batch, rates: Rates, gains: &[f32]) -> Losses {
         let judged = self.generator.updates() >= self.config.alone;
         let network = tracked(&self.generator.network);
-        let pass = self.generator_pass(&network, batch, judged);
+        let pass = self.generator_pass(&network, batch, gains, judged);
         let fake = pass.results.last().expect(A_PART).clone().without_autodiff();
         let mut losses = pass.losses;
         self.generator.update(network, pass.total, rates.generator);
@@ -433,6 +451,13 @@ impl Game for Moue {
             self.discriminator.update(network, pass.total, rates.discriminator);
         }
         losses
+    }
+}
+
+impl Game for Moue {
+    fn step(&mut self, batch: &Batch, rates: Rates, rng: &mut Rng) -> Losses {
+        let gains = self.config.draw_gains(batch.targets.len(), rng);
+        self.step_with_gains(batch, rates, &gains)
     }
 
     fn players(&mut self) -> Vec<(&'static str, &mut dyn Saved)> {
@@ -456,34 +481,20 @@ impl Game for Moue {
     }
 }
 
-/// How far a part's edit and its `difference` from the true image, `[b, 3, h, w]`, are from it: by pixels, weighted; at half
-/// the size; by edges; and by the colour where it is painted, mean over pixels of mask^2 |colour - truth|, weighted. The
-/// result alone leaves it open whether the true colour is painted or half as much of one twice as far away (green teeth
-/// that make pink lips white), and what is half painted turns up at another strength or where the lips lie a little
-/// otherwise. The square spares creases, which are a shade over the photo's own skin.
+/// How far a part's edit and its `difference` from the true image, `[b, 3, h, w]`, are from it: by pixels, weighted; at
+/// half the size; by edges; and by the colour where it is painted, weighted.
 fn comparison(edit: &Edit, difference: Tensor<4>, truth: Tensor<4>, weights: &Tensor<4>) -> [Tensor<1>; 4] {
     let Edit::Warped { mask, colour, .. } = edit else { unreachable!("{}", NO_PICTURES) };
-    let painted = mask.clone().detach().square() * weights.clone();
     [
         weighted_mean_absolute(difference.clone(), weights.clone()),
         mean_absolute_at_half_size(difference.clone()),
         mean_absolute_gradient(difference),
-        weighted_mean_absolute(colour.clone() - truth, painted),
+        painted_colour(mask.clone(), colour.clone() - truth, weights.clone()),
     ]
 }
 
-/// Where expressions are, for each part: 1 + 2 about the mouth + 1 about the eyes and brows, divided by its mean;
-/// `[1, 1, s, s]`. Faces lie with the eyes at 0.42 of the height, a quarter of the width apart.
+/// [`expression_weights`] of each part, `[1, 1, s, s]`, 1 in the mean.
 fn region_weights(config: &Config, device: &Device) -> Vec<Tensor<4>> {
-    let side = config.image_size;
-    let place = |n: usize| (n as f32 + 0.5) / side as f32;
-    let hill = |x: f32, y: f32, [cx, cy, width, height]: [f32; 4]| {
-        (-((x - cx) / width).powi(2) - ((y - cy) / height).powi(2)).exp()
-    };
-    let weight = |x: f32, y: f32| {
-        1.0 + 2.0 * hill(x, y, [0.5, 0.68, 0.16, 0.10]) + hill(x, y, [0.5, 0.40, 0.25, 0.08])
-    };
-    let weights: Vec<f32> = (0..side * side).map(|n| weight(place(n % side), place(n / side))).collect();
-    let weights = Tensor::from_data(TensorData::new(weights, [1, 1, side, side]), device);
-    config.parts(weights).into_iter().map(|part| part.clone() / part.mean().reshape([1, 1, 1, 1])).collect()
+    let parts = config.parts(expression_weights(config.image_size, device));
+    parts.into_iter().map(|part| part.clone() / part.mean().reshape([1, 1, 1, 1])).collect()
 }

@@ -1,7 +1,7 @@
 //! What a method does to a face. How strongly it is applied to a photo is up to [`crate::photo::apply`].
 
-use burn::tensor::Tensor;
-use burn::tensor::activation::sigmoid;
+use burn::tensor::{Tensor, TensorData};
+use moue_kernels::{Logistic, blend, grid_sample, logistic};
 
 use crate::base::expression::Expression;
 
@@ -55,12 +55,10 @@ impl Edit {
 
     /// The warp that a network's outputs `[b, 6, h, w]`, any numbers, stand for: flow, colour, mask.
     pub fn of_outputs(outputs: Tensor<4>) -> Self {
-        // tanh, by way of the exponential: the C library's was 15 % of what a training step's first thread did.
-        let tanh = |x: Tensor<4>| sigmoid(x * 2.0) * 2.0 - 1.0;
         Self::Warped {
-            flow: tanh(outputs.clone().slice_dim(1, 0..2)) * REACH,
-            colour: tanh(outputs.clone().slice_dim(1, 2..5)),
-            mask: sigmoid(outputs.slice_dim(1, 5..6)),
+            flow: logistic(outputs.clone().slice_dim(1, 0..2), Logistic::tanh(REACH)),
+            colour: logistic(outputs.clone().slice_dim(1, 2..5), Logistic::tanh(1.0)),
+            mask: logistic(outputs.slice_dim(1, 5..6), Logistic::SIGMOID),
         }
     }
 
@@ -72,21 +70,34 @@ impl Edit {
         }
     }
 
+    /// The edit with the mask of each of its faces multiplied by one of `gains`, and held at 1; as it is without gains.
+    ///
+    /// # Panics
+    /// When there are gains, but not one for each face.
+    pub fn gained(self, gains: &[f32]) -> Self {
+        match self {
+            Self::Warped { flow, mask, colour } if !gains.is_empty() => {
+                let device = mask.device().without_autodiff();
+                let gains = TensorData::new(gains.to_vec(), [gains.len(), 1, 1, 1]);
+                let mask = (mask * Tensor::from_data(gains, &device)).clamp_max(1.0);
+                Self::Warped { flow, mask, colour }
+            }
+            _ => self,
+        }
+    }
+
     /// The squares after the edit, shaped like `x`, the faces that it was made for, in -1..1.
     pub fn on_square(self, x: Tensor<4>) -> Tensor<4> {
         match self {
             Self::Painted(image) => image,
-            Self::Warped { flow, mask, colour } => {
-                let moved = moue_kernels::grid_sample(x, flow);
-                moved * (-mask.clone() + 1.0) + mask * colour
-            }
+            Self::Warped { flow, mask, colour } => blend(grid_sample(x, flow), mask, colour),
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use burn::tensor::{Device, TensorData};
+    use burn::tensor::Device;
 
     use super::*;
 

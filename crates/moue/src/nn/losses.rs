@@ -2,9 +2,9 @@
 
 use burn::tensor::Tensor;
 use burn::tensor::activation::{log_sigmoid, log_softmax, relu};
+use moue_kernels::halved;
 use serde::{Deserialize, Serialize};
 
-use super::resize::halved;
 use crate::base::expression::{Expression, one_hot};
 
 /// How the discriminator's real-or-fake logit `a` is judged. What is returned is minimised by its player.
@@ -82,6 +82,16 @@ pub fn mean_absolute_difference(x: Tensor<4>, y: Tensor<4>) -> Tensor<1> {
 /// `[b, 1, h, w]`.
 pub fn weighted_mean_absolute(difference: Tensor<4>, weights: Tensor<4>) -> Tensor<1> {
     (difference.abs() * weights).flatten::<2>(1, 3).mean_dim(1).mean()
+}
+
+/// How far what is painted is from the true colour, where it is painted: the mean of mask^2 |`difference`|, each pixel
+/// weighted, without a gradient for the mask `[b, 1, h, w]`. `difference` is of the painted colour and the true image.
+///
+/// What a face looks like after its edit leaves it open whether the true colour is painted or half as much of one twice as
+/// far away (green teeth that make pink lips white), and what is half painted turns up at another strength or where the
+/// lips lie a little otherwise. The square spares creases, which are a shade over the photo's own skin.
+pub fn painted_colour(mask: Tensor<4>, difference: Tensor<4>, weights: Tensor<4>) -> Tensor<1> {
+    weighted_mean_absolute(difference, mask.detach().square() * weights)
 }
 
 /// How far a discriminator's features of results are from those of the true images, layer by layer of one shape, as a

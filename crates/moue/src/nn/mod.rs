@@ -16,7 +16,6 @@ pub mod patch_gan;
 pub mod player;
 pub mod refinement;
 pub mod residual;
-pub mod resize;
 pub mod self_attention;
 pub mod spectral_norm;
 pub mod tape;

@@ -1,6 +1,6 @@
-//! The middle of a face square, for what looks closer there than at the rest.
+//! Where a face square shows an expression: its middle, for what looks closer there, and how much each pixel counts.
 
-use burn::tensor::{Tensor, TensorData};
+use burn::tensor::{Device, Tensor, TensorData};
 
 /// A square part of square images, in pixels from their upper left corner.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,6 +40,20 @@ impl Window {
         let around = [(top, height - side - top), (left, width - side - left)];
         x + change.pad(around, 0.0)
     }
+}
+
+/// How much each pixel of a square says of an expression, `[1, 1, s, s]`: 1 + 2 about the mouth + 1 about the eyes and
+/// brows. Faces lie with the eyes at 0.42 of the height, a quarter of the width apart.
+pub fn expression_weights(side: usize, device: &Device) -> Tensor<4> {
+    let place = |n: usize| (n as f32 + 0.5) / side as f32;
+    let hill = |x: f32, y: f32, [cx, cy, width, height]: [f32; 4]| {
+        (-((x - cx) / width).powi(2) - ((y - cy) / height).powi(2)).exp()
+    };
+    let weight = |x: f32, y: f32| {
+        1.0 + 2.0 * hill(x, y, [0.5, 0.68, 0.16, 0.10]) + hill(x, y, [0.5, 0.40, 0.25, 0.08])
+    };
+    let weights: Vec<f32> = (0..side * side).map(|n| weight(place(n % side), place(n / side))).collect();
+    Tensor::from_data(TensorData::new(weights, [1, 1, side, side]), device)
 }
 
 #[cfg(test)]
