@@ -215,7 +215,8 @@ class SasnDiscriminator(nn.Module):
     def __init__(self, settings):
         super().__init__()
         layers, width = halvings(settings)
-        size = settings["image_size"] >> settings["discriminator_layers"]
+        seen = settings["image_size"] // 2 if settings.get("close_channels") else settings["image_size"]
+        size = seen >> settings["discriminator_layers"]
         whole = settings["source_head"] == "fully_connected"
         source = convolution(width, 1, size, 1, 0) if whole else convolution(width, 1, 3, 1, 1)
         self.convs = nn.ModuleList(spectral_norm(layer) for layer in layers)

@@ -41,7 +41,7 @@ mod panels;
 mod portable_tests;
 mod products;
 mod resize;
-mod vectors;
+pub mod vectors;
 mod winograd;
 
 pub use adam::{AdamStep, adam, moving_average};

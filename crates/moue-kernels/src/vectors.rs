@@ -8,7 +8,8 @@
 pub(crate) const LANES: usize = 16;
 
 /// A loop. `run` and everything it calls is `#[inline(always)]`: what is not inlined is compiled for the oldest machine.
-pub(crate) trait Work {
+pub trait Work {
+    /// What comes of it.
     type Output;
 
     /// `FUSED` says whether the machine multiplies and adds in one instruction.
@@ -17,7 +18,7 @@ pub(crate) trait Work {
 
 /// Runs `work` as it was compiled for this machine.
 #[inline]
-pub(crate) fn vectorised<W: Work>(work: W) -> W::Output {
+pub fn vectorised<W: Work>(work: W) -> W::Output {
     #[cfg(target_arch = "x86_64")]
     if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
         // SAFETY: the machine has both features.

@@ -60,7 +60,7 @@ fn assert_near(ours: Vec<Vec<f32>>, theirs: Vec<Vec<f32>>) {
     for (ours, theirs) in ours.into_iter().zip(theirs) {
         assert_eq!(ours.len(), theirs.len());
         for (a, b) in ours.into_iter().zip(theirs) {
-            assert!((a - b).abs() <= 2e-6 * b.abs().max(0.1), "{a} instead of {b}");
+            assert!((a - b).abs() <= 1e-6 * b.abs().max(1.0), "{a} instead of {b}");
         }
     }
 }

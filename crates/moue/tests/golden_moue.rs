@@ -8,8 +8,8 @@ mod golden {
 use burn::tensor::Tensor;
 use golden::file::{Agreement, Golden};
 use moue::base::faces::{Batch, Faces};
-use moue::methods::moue::{Config, GeneratorPass, Moue};
 use moue::methods::Rates;
+use moue::methods::moue::{Config, GeneratorPass, Moue};
 use moue::nn::adam::AdamConfig;
 use moue::nn::edit::Edit;
 use moue::nn::module::tracked;

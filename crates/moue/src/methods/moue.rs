@@ -116,7 +116,7 @@ impl Config {
             source_head: SourceHead::FullyConnected,
             lambda_reconstruction: 10.0,
             lambda_smoothness: 0.5,
-            lambda_colour: 4.0,
+            lambda_colour: 16.0,
             lambda_features: 2.0,
             mask_gain: 1.5,
             lambda_adversarial: 0.5,

@@ -60,6 +60,7 @@ impl FaceSquare {
 
     /// The (u, v) of a point of the photo, in pixels; inside of the square when both are in 0..1. Not finite when the
     /// square is empty.
+    #[inline]
     pub fn to_square(&self, x: f64, y: f64) -> [f64; 2] {
         let [x, y] = [x - self.origin[0], y - self.origin[1]];
         let area = self.signed_area();

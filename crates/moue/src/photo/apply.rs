@@ -10,6 +10,7 @@
 
 use burn::tensor::Tensor;
 use image::RgbImage;
+use moue_kernels::vectors::{Work, vectorised};
 use rayon::prelude::*;
 
 use super::align::FaceSquare;
@@ -85,6 +86,7 @@ impl SquareEdit {
     }
 
     /// The edit at (u, v) of the square, between its pixels.
+    #[inline(always)]
     fn sample(&self, u: f64, v: f64) -> Values {
         let [(columns, along), (rows, down)] = [u, v].map(|t| taps(t * self.side as f64 - 0.5, self.side));
         let mut sum = [0.0; 8];
@@ -100,6 +102,7 @@ impl SquareEdit {
 }
 
 /// The colours that were multiplied with a mask.
+#[inline(always)]
 fn unmasked(seen: [f32; 3], mask: f32) -> [f32; 3] {
     // Where the mask is as good as 0, nobody sees what they are.
     seen.map(|value| (value / mask.max(1e-6)).clamp(-1.0, 1.0))
@@ -107,7 +110,7 @@ fn unmasked(seen: [f32; 3], mask: f32) -> [f32; 3] {
 
 /// The four pixels about a place (in pixels, from the first one's centre) and their Catmull-Rom weights; beyond the
 /// border its pixel goes on. At a pixel's centre only that pixel counts.
-#[inline]
+#[inline(always)]
 fn taps(place: f64, size: usize) -> ([usize; 4], [f32; 4]) {
     // Rounded down; the oldest x86-64 has no instruction for it, and a call would take as long as the rest.
     let whole = place as i64;
@@ -145,7 +148,7 @@ impl Patch {
             (low.floor() as usize, high.ceil() as usize)
         };
         let ((left, right), (top, bottom)) = (range(0, photo.width()), range(1, photo.height()));
-        let work = Work {
+        let work = Edited {
             square,
             edit,
             strength,
@@ -186,7 +189,7 @@ fn swap_lines<T>(patch: &mut [T], photo: &mut [T], start: usize, line: usize, ro
     }
 }
 
-struct Work<'a> {
+struct Edited<'a> {
     square: &'a FaceSquare,
     edit: &'a SquareEdit,
     strength: f32,
@@ -199,7 +202,7 @@ struct Work<'a> {
     colours: usize,
 }
 
-impl Work<'_> {
+impl Edited<'_> {
     fn edited<T: Sample>(&self, photo: &[T]) -> Vec<T> {
         let ([width, height], channels) = (self.size, self.channels);
         let mut patch = vec![T::default(); width * height * channels];
@@ -210,13 +213,12 @@ impl Work<'_> {
             let y = self.top + row;
             let start = (y * self.photo_size[0] + self.left) * channels;
             line.copy_from_slice(&photo[start..][..line.len()]);
-            for (column, pixel) in line.chunks_exact_mut(channels).enumerate() {
-                self.edit_pixel(photo, [self.left + column, y], pixel);
-            }
+            vectorised(Line { edited: self, photo, y, line });
         });
         patch
     }
 
+    #[inline(always)]
     fn edit_pixel<T: Sample>(&self, photo: &[T], [x, y]: [usize; 2], pixel: &mut [T]) {
         let (x, y) = (x as f64 + 0.5, y as f64 + 0.5);
         let [u, v] = self.square.to_square(x, y);
@@ -249,6 +251,7 @@ impl Work<'_> {
     }
 
     /// The colour as the photo has it: grey photos take its luminance (Rec. 709).
+    #[inline(always)]
     fn colour(&self, colour: [f32; 3]) -> [f32; 3] {
         match self.colours {
             1 => [0.2126 * colour[0] + 0.7152 * colour[1] + 0.0722 * colour[2]; 3],
@@ -257,6 +260,7 @@ impl Work<'_> {
     }
 
     /// The photo's colours at a place, in pixels from the first one's centre.
+    #[inline(always)]
     fn look_up<T: Sample>(&self, photo: &[T], place: [f64; 2]) -> [f32; 3] {
         let found = match self.channels {
             1 => self.look_up_among::<T, 1, 4>(photo, place),
@@ -268,7 +272,7 @@ impl Work<'_> {
     }
 
     /// The same for so many channels; a row's four pixels are so many samples, which lie side by side.
-    #[inline]
+    #[inline(always)]
     fn look_up_among<T: Sample, const CHANNELS: usize, const SAMPLES: usize>(
         &self,
         photo: &[T],
@@ -295,6 +299,25 @@ impl Work<'_> {
             found.iter_mut().zip(pixel).for_each(|(found, sum)| *found += along * sum);
         }
         found
+    }
+}
+
+/// A row of the patch, which has the photo's pixels so far.
+struct Line<'a, T> {
+    edited: &'a Edited<'a>,
+    photo: &'a [T],
+    y: usize,
+    line: &'a mut [T],
+}
+
+impl<T: Sample> Work for Line<'_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<const FUSED: bool>(self) {
+        for (column, pixel) in self.line.chunks_exact_mut(self.edited.channels).enumerate() {
+            self.edited.edit_pixel(self.photo, [self.edited.left + column, self.y], pixel);
+        }
     }
 }
 

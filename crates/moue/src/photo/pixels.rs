@@ -203,10 +203,12 @@ pub(super) trait Sample: Copy + Default + Send + Sync {
 impl Sample for u8 {
     const LARGEST: f32 = 255.0;
 
+    #[inline(always)]
     fn number(self) -> f32 {
         f32::from(self)
     }
 
+    #[inline(always)]
     fn nearest(number: f32) -> Self {
         (number + 0.5).clamp(0.0, Self::LARGEST) as u8
     }
@@ -215,10 +217,12 @@ impl Sample for u8 {
 impl Sample for u16 {
     const LARGEST: f32 = 65_535.0;
 
+    #[inline(always)]
     fn number(self) -> f32 {
         f32::from(self)
     }
 
+    #[inline(always)]
     fn nearest(number: f32) -> Self {
         (number + 0.5).clamp(0.0, Self::LARGEST) as u16
     }
