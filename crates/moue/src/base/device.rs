@@ -41,10 +41,7 @@ pub fn synchronise(device: &Device) {
 }
 
 fn gpu() -> Option<Device> {
-    let cuda = cuda("cuda:0").ok();
-    #[cfg(feature = "wgpu")]
-    let cuda = cuda.or_else(|| found_by_wgpu().ok().and_then(|(device, is_gpu)| is_gpu.then_some(device)));
-    cuda
+    cuda("cuda:0").ok()
 }
 
 #[cfg(feature = "cuda")]
@@ -68,25 +65,9 @@ fn cuda(_name: &str) -> Result<Device> {
     Err(Error::device("this program was built without CUDA", hint))
 }
 
-/// The GPU that wgpu prefers, and whether it is one: drivers in software call themselves a CPU.
-#[cfg(feature = "wgpu")]
-fn found_by_wgpu() -> Result<(Device, bool)> {
-    use burn::tensor::wgpu::wgpu::DeviceType;
-    // It can be started once only.
-    static FOUND: std::sync::OnceLock<std::result::Result<(Device, bool), String>> =
-        std::sync::OnceLock::new();
-    let found = FOUND.get_or_init(|| {
-        let started = Device::wgpu_options().init_with_setup();
-        let named = |(device, setup)| (device, setup.adapter.get_info().device_type != DeviceType::Cpu);
-        started.map(named).map_err(|error| error.to_string())
-    });
-    let hint = "install the GPU's driver for Vulkan, Metal or DirectX 12, or use --device cpu";
-    found.clone().map_err(|message| Error::device(format!("wgpu finds no GPU: {message}"), hint))
-}
-
 #[cfg(feature = "wgpu")]
 fn wgpu() -> Result<Device> {
-    found_by_wgpu().map(|(device, _)| device)
+    Ok(Device::wgpu(Default::default()))
 }
 
 #[cfg(not(feature = "wgpu"))]
