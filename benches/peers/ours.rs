@@ -78,7 +78,7 @@ impl Work {
             let mixing = mixing_weights(&batch.source.images, &mut draws(step));
             insert(&mut start, &format!("mixing.{step}"), &mixing);
             if let MethodConfig::Moue(config) = &method {
-                let mut gains = config.draw_gains(count, &mut draws(step));
+                let mut gains = config.draw_mask_gains(count, &mut draws(step));
                 gains.resize(count, 1.0); // There are none where masks stay as they are.
                 start.values.insert(format!("gains.{step}"), (vec![count, 1, 1, 1], gains));
             }

@@ -61,7 +61,7 @@ pub(crate) mod fast {
     use rayon::prelude::*;
 
     use crate::flex::{tensor, values};
-    use crate::matrix::{TASK, written};
+    use crate::matrix::{TASK, written, written_together};
     use crate::vectors::{Work, vectorised};
 
     pub(crate) fn forward(below: FlexTensor, mask: FlexTensor, above: FlexTensor) -> FlexTensor {
@@ -111,34 +111,29 @@ pub(crate) mod fast {
         let tensors = [below, mask, above, output].map(|tensor| tensor.to_contiguous());
         let [below, mask, above, output] = tensors.each_ref().map(values);
         let (length, pixels) = (channels * height * width, height * width);
-        let (mut by_mask, mut by_above) = (vec![0.0; mask.len()], Vec::new());
-        let fill = |by_below: &mut [MaybeUninit<f32>]| {
-            let fill = |by_above: &mut [MaybeUninit<f32>]| {
-                let gradients =
-                    by_below.par_chunks_exact_mut(length).zip(by_above.par_chunks_exact_mut(length));
-                let gradients = gradients.zip(by_mask.par_chunks_exact_mut(pixels)).enumerate();
-                gradients.for_each(|(image, ((by_below, by_above), by_mask))| {
-                    let mask = &mask[image * pixels..][..pixels];
-                    for channel in 0..channels {
-                        let start = image * length + channel * pixels;
-                        let plane = start..start + pixels;
-                        vectorised(BackwardPlane {
-                            below: &below[plane.clone()],
-                            mask,
-                            above: &above[plane.clone()],
-                            output: &output[plane],
-                            by_below: &mut by_below[channel * pixels..][..pixels],
-                            by_mask: &mut *by_mask,
-                            by_above: &mut by_above[channel * pixels..][..pixels],
-                        });
-                    }
-                });
-            };
-            // SAFETY: the planes cover the whole gradient, and each is written whole.
-            by_above = unsafe { written(above.len(), fill) };
+        let mut by_mask = vec![0.0; mask.len()];
+        let fill = |[by_below, by_above]: [&mut [MaybeUninit<f32>]; 2]| {
+            let gradients = by_below.par_chunks_exact_mut(length).zip(by_above.par_chunks_exact_mut(length));
+            let gradients = gradients.zip(by_mask.par_chunks_exact_mut(pixels)).enumerate();
+            gradients.for_each(|(image, ((by_below, by_above), by_mask))| {
+                let mask = &mask[image * pixels..][..pixels];
+                for channel in 0..channels {
+                    let start = image * length + channel * pixels;
+                    let plane = start..start + pixels;
+                    vectorised(BackwardPlane {
+                        below: &below[plane.clone()],
+                        mask,
+                        above: &above[plane.clone()],
+                        output: &output[plane],
+                        by_below: &mut by_below[channel * pixels..][..pixels],
+                        by_mask: &mut *by_mask,
+                        by_above: &mut by_above[channel * pixels..][..pixels],
+                    });
+                }
+            });
         };
-        // SAFETY: as above.
-        let by_below = unsafe { written(below.len(), fill) };
+        // SAFETY: the planes cover both gradients, and each is written whole.
+        let [by_below, by_above] = unsafe { written_together([below.len(), above.len()], fill) };
         (tensor(by_below, shape.clone()), tensor(by_mask, mask_shape), tensor(by_above, shape))
     }
 

@@ -60,6 +60,8 @@ pub use resize::{doubled, halved};
 use burn::backend::{Autodiff, Backend, backend_extension, tensor::FloatTensor};
 use burn_autodiff::checkpoint::strategy::CheckpointStrategy;
 
+use self::resize::Resize;
+
 /// The operations as burn dispatches them. Users call the functions above.
 #[backend_extension(Flex, Cube: cfg(feature = "gpu"), Autodiff)]
 pub trait Operations: Backend {
@@ -400,11 +402,11 @@ impl<B: Operations, C: CheckpointStrategy> Operations for Autodiff<B, C> {
     }
 
     fn halved(x: FloatTensor<Self>) -> FloatTensor<Self> {
-        resize::tracked_halved::<B, C>(x)
+        resize::tracked::<B, C>(Resize::Halve, x)
     }
 
     fn doubled(x: FloatTensor<Self>) -> FloatTensor<Self> {
-        resize::tracked_doubled::<B, C>(x)
+        resize::tracked::<B, C>(Resize::Double, x)
     }
 
     fn logistic(x: FloatTensor<Self>, function: Logistic) -> FloatTensor<Self> {

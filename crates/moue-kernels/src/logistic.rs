@@ -30,8 +30,8 @@ impl Logistic {
     }
 }
 
-/// The function of every number of `x`, of any shape. On the CPU, the exponential is right within two units in its last
-/// place.
+/// The function of every number of `x`, whose shape the result has; of no number, no number. On the CPU, the exponential
+/// in it is right within two units in its last place.
 pub fn logistic(x: Tensor<4>, function: Logistic) -> Tensor<4> {
     Tensor::from_dispatch(Dispatch::logistic(x.into_dispatch(), function))
 }
@@ -98,9 +98,10 @@ pub(crate) mod fast {
         fn run<const FUSED: bool>(self) {
             let Logistic { low, high, steepness } = self.function;
             for (y, x) in self.y.iter_mut().zip(self.x) {
-                // Beyond it the exponential would be infinite, and the result is the bound to the last bit.
-                let power = (-steepness * x).min(87.0);
-                let power = if x.is_nan() { *x } else { power };
+                // Beyond 87 the exponential would be infinite, and the result is the bound to the last bit already. Not
+                // `min`, which makes a number of what is none.
+                let power = -steepness * x;
+                let power = if power > 87.0 { 87.0 } else { power };
                 y.write(low + (high - low) / (1.0 + exponential::<FUSED>(power)));
             }
         }

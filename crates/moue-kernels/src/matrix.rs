@@ -129,11 +129,26 @@ pub(crate) const TASK: usize = 1 << 14;
 /// # Safety
 /// `fill` must initialise every element of its slice.
 pub(crate) unsafe fn written(length: usize, fill: impl FnOnce(&mut [MaybeUninit<f32>])) -> Vec<f32> {
-    let mut numbers = Vec::with_capacity(length);
-    fill(&mut numbers.spare_capacity_mut()[..length]);
-    // SAFETY: the capacity is at least `length`, and the caller promises that `fill` initialised that many.
-    unsafe { numbers.set_len(length) };
+    // SAFETY: the caller promises what is asked for.
+    let [numbers] = unsafe { written_together([length], |[numbers]| fill(numbers)) };
     numbers
+}
+
+/// Vectors of so many numbers each, all of which `fill` writes in one go.
+///
+/// # Safety
+/// `fill` must initialise every element of each of its slices.
+pub(crate) unsafe fn written_together<const N: usize>(
+    lengths: [usize; N],
+    fill: impl FnOnce([&mut [MaybeUninit<f32>]; N]),
+) -> [Vec<f32>; N] {
+    let mut each = lengths.map(|length| (Vec::with_capacity(length), length));
+    fill(each.each_mut().map(|(numbers, length)| &mut numbers.spare_capacity_mut()[..*length]));
+    each.map(|(mut numbers, length)| {
+        // SAFETY: the capacity is at least `length`, and the caller promises that `fill` initialised that many.
+        unsafe { numbers.set_len(length) };
+        numbers
+    })
 }
 
 /// Numbers that several tasks write parts of.

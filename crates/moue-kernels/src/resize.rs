@@ -28,7 +28,7 @@ pub fn doubled(x: Tensor<4>) -> Tensor<4> {
 
 /// Which of the two.
 #[derive(Debug, Clone, Copy)]
-enum Resize {
+pub(crate) enum Resize {
     Halve,
     Double,
 }
@@ -60,7 +60,8 @@ impl<B: Operations> Backward<B, 1> for Resize {
     }
 }
 
-fn tracked<B: Operations, C: CheckpointStrategy>(
+/// [`halved`] or [`doubled`] as a node of the graph.
+pub(crate) fn tracked<B: Operations, C: CheckpointStrategy>(
     resize: Resize,
     x: FloatTensor<Autodiff<B, C>>,
 ) -> FloatTensor<Autodiff<B, C>> {
@@ -68,20 +69,6 @@ fn tracked<B: Operations, C: CheckpointStrategy>(
         OpsKind::Tracked(prepared) => prepared.finish((), resize.forward::<B>(x.into_primitive())),
         OpsKind::UnTracked(prepared) => prepared.finish(resize.forward::<B>(x.into_primitive())),
     }
-}
-
-/// [`halved`] as a node of the graph.
-pub(crate) fn tracked_halved<B: Operations, C: CheckpointStrategy>(
-    x: FloatTensor<Autodiff<B, C>>,
-) -> FloatTensor<Autodiff<B, C>> {
-    tracked::<B, C>(Resize::Halve, x)
-}
-
-/// [`doubled`] as a node of the graph.
-pub(crate) fn tracked_doubled<B: Operations, C: CheckpointStrategy>(
-    x: FloatTensor<Autodiff<B, C>>,
-) -> FloatTensor<Autodiff<B, C>> {
-    tracked::<B, C>(Resize::Double, x)
 }
 
 /// The operations composed of burn's, an axis at a time.

@@ -72,7 +72,7 @@ fn case(name: &str, paired: bool) {
     let iterations: u64 = golden.setting("iterations");
     for iteration in 1..=iterations {
         check(&golden, &format!("{iteration}."), &game, &batch, &gains);
-        game.step_with_gains(&batch, rates, &gains);
+        game.step_with_mask_gains(&batch, rates, &gains);
     }
     golden.check_weights("G.", "after.G.", &mut game.generator.network);
     golden.check_weights("D.", "after.D.", &mut game.discriminator.network);

@@ -12,6 +12,7 @@ use moue::base::faces::Batch;
 use moue::base::rng::Rng;
 use moue::methods::attgan::{self, Attgan};
 use moue::methods::cyclegan::{self, Cyclegan};
+use moue::methods::moue::Config as MoueConfig;
 use moue::methods::pix2pix::{self, Pix2pix, Synthesis};
 use moue::methods::sasn::{self, Place, Sasn, SourceHead};
 use moue::methods::stargan::{self, Stargan};
@@ -367,4 +368,18 @@ fn one_way_settings_that_cannot_be_are_named() {
     let error = MethodConfig::Stargan(stargan::Config::paper()).with_target(Expression::Sad).unwrap_err();
     assert!(error.hint().unwrap().contains("pix2pix"));
     assert!(pix2pix(|config| config.conditional = true).with_target(Expression::Sad).is_err());
+}
+
+#[test]
+fn masks_gain_up_to_the_setting_and_not_at_all_where_there_is_none() {
+    let gains = |mask_gain: f32| {
+        let config = MoueConfig { mask_gain, ..MoueConfig::smoke() };
+        config.draw_mask_gains(200, &mut Rng::stream(0, "step", 0))
+    };
+    let drawn = gains(1.5);
+    assert_eq!(drawn.len(), 200);
+    let (low, high) = drawn.iter().fold((f32::MAX, 0.0f32), |(l, h), &gain| (l.min(gain), h.max(gain)));
+    assert!((1.0..1.05).contains(&low) && (1.45..=1.5).contains(&high), "{low} to {high}");
+    // Runs from before there were gains go on without, and draw nothing.
+    assert!(gains(1.0).is_empty() && gains(0.0).is_empty());
 }

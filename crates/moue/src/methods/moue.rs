@@ -177,7 +177,7 @@ impl Config {
     }
 
     /// What the masks of so many faces are multiplied by in a step; none for 1.
-    pub fn draw_gains(&self, faces: usize, rng: &mut Rng) -> Vec<f32> {
+    pub fn draw_mask_gains(&self, faces: usize, rng: &mut Rng) -> Vec<f32> {
         let faces = if self.mask_gain > 1.0 { faces } else { 0 };
         (0..faces).map(|_| rng.between(1.0, self.mask_gain)).collect()
     }
@@ -213,10 +213,7 @@ impl Generator {
     /// refinement s = 256.
     pub fn forward(&self, x: Tensor<4>, targets: &[Expression]) -> Edit {
         let Some(close) = &self.close else { return Edit::of_outputs(self.outputs(x, targets).0) };
-        let half = halved(x.clone()); // 3 @ 128
-        let (outputs, features) = self.outputs(half.clone(), targets); // 6 @ 128, 24 @ 128
-        let so_far = Edit::of_outputs(outputs.clone()).on_square(half); // 3 @ 128
-        let (_, change) = closer(close, &x, so_far, outputs.clone(), features); // the middle of 6 @ 256
+        let Closer { outputs, change, .. } = self.closer(close, &x, targets);
         Edit::of_outputs(Window::of_face(x.dims()[3]).add(doubled(outputs), change))
     }
 
@@ -225,13 +222,22 @@ impl Generator {
     /// it. So what is computed at 256 px is a quarter of the square. Where the flow leaves the middle, its border goes on.
     pub fn edits_of_parts(&self, x: Tensor<4>, targets: &[Expression]) -> Vec<(Edit, Tensor<4>)> {
         let Some(close) = &self.close else { return vec![(self.forward(x.clone(), targets), x)] };
-        let half = halved(x.clone());
-        let (outputs, features) = self.outputs(half.clone(), targets);
-        let whole = Edit::of_outputs(outputs.clone());
-        let so_far = whole.clone().on_square(half.clone());
-        let (before, change) = closer(close, &x, so_far, outputs, features);
+        let Closer { half, whole, before, change, .. } = self.closer(close, &x, targets);
         let middle = Edit::of_outputs(before + change).in_window();
         vec![(whole, half), (middle, Window::of_face(x.dims()[3]).cut(x))]
+    }
+
+    /// The second refinement of the edit of `x` `[b, 3, s, s]`.
+    fn closer(&self, close: &Refinement, x: &Tensor<4>, targets: &[Expression]) -> Closer {
+        let [window, of_half] = [1, 2].map(|part| Window::of_face(x.dims()[3] / part));
+        let half = halved(x.clone());
+        let (outputs, features) = self.outputs(half.clone(), targets); // 6 @ 128, 24 @ 128
+        let whole = Edit::of_outputs(outputs.clone());
+        let so_far = whole.clone().on_square(half.clone());
+        let before = doubled(of_half.cut(outputs.clone())); // 6 @ 128, the middle of 256
+        let seen = [window.cut(x.clone()), doubled(of_half.cut(so_far)), before.clone()];
+        let (change, _) = close.forward(seen, of_half.cut(features));
+        Closer { half, outputs, whole, before, change: window.faded(change) }
     }
 
     /// The edit's outputs without the second refinement, `[b, 6, s, s]`, and the features that they were made of.
@@ -249,20 +255,14 @@ impl Generator {
     }
 }
 
-/// The outputs of the face's middle, `[b, 6, s/2, s/2]` of `x` `[b, 3, s, s]`, before the second refinement and what it
-/// adds to them: outputs, features and `so_far`, the face after the edit that they are, are of half the side.
-fn closer(
-    close: &Refinement,
-    x: &Tensor<4>,
-    so_far: Tensor<4>,
-    outputs: Tensor<4>,
-    features: Tensor<4>,
-) -> (Tensor<4>, Tensor<4>) {
-    let [window, of_half] = [1, 2].map(|part| Window::of_face(x.dims()[3] / part));
-    let before = doubled(of_half.cut(outputs)); // 6 @ 128, the middle of 256
-    let seen = [window.cut(x.clone()), doubled(of_half.cut(so_far)), before.clone()];
-    let (change, _) = close.forward(seen, of_half.cut(features));
-    (before, window.faded(change))
+/// What the second refinement of faces of side s begins with and what it gives, all at half that side: the whole square,
+/// or the face's middle at its own resolution.
+struct Closer {
+    half: Tensor<4>,    // 3 @ 128, the faces
+    outputs: Tensor<4>, // 6 @ 128, for the whole square
+    whole: Edit,        // that they stand for
+    before: Tensor<4>,  // 6 @ 128, the outputs for the middle of 256
+    change: Tensor<4>,  // 6 @ 128, what is added to those
 }
 
 impl Module for Generator {
@@ -346,7 +346,7 @@ impl Moue {
         let (config, x) = (&self.config, &batch.source.images);
         let mut losses = Vec::new();
         let edited = |(edit, faces): (Edit, Tensor<4>)| {
-            let edit = edit.gained(gains);
+            let edit = edit.with_mask_gains(gains);
             (edit.clone(), edit.on_square(faces))
         };
         let (edits, results, mut total) = match &batch.target_images {
@@ -435,7 +435,7 @@ impl Moue {
     }
 
     /// A step with the mask of each face multiplied by its one of `gains`, none for 1.
-    pub fn step_with_gains(&mut self, batch: &Batch, rates: Rates, gains: &[f32]) -> Losses {
+    pub fn step_with_mask_gains(&mut self, batch: &Batch, rates: Rates, gains: &[f32]) -> Losses {
         let judged = self.generator.updates() >= self.config.alone;
         let network = tracked(&self.generator.network);
         let pass = self.generator_pass(&network, batch, gains, judged);
@@ -456,8 +456,8 @@ impl Moue {
 
 impl Game for Moue {
     fn step(&mut self, batch: &Batch, rates: Rates, rng: &mut Rng) -> Losses {
-        let gains = self.config.draw_gains(batch.targets.len(), rng);
-        self.step_with_gains(batch, rates, &gains)
+        let gains = self.config.draw_mask_gains(batch.targets.len(), rng);
+        self.step_with_mask_gains(batch, rates, &gains)
     }
 
     fn players(&mut self) -> Vec<(&'static str, &mut dyn Saved)> {

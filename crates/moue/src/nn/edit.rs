@@ -74,7 +74,7 @@ impl Edit {
     ///
     /// # Panics
     /// When there are gains, but not one for each face.
-    pub fn gained(self, gains: &[f32]) -> Self {
+    pub fn with_mask_gains(self, gains: &[f32]) -> Self {
         match self {
             Self::Warped { flow, mask, colour } if !gains.is_empty() => {
                 let device = mask.device().without_autodiff();

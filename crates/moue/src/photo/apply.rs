@@ -44,10 +44,7 @@ impl SquareEdit {
                 let nothing = Tensor::zeros([batch, 3, side, side], &x.device());
                 vec![nothing, image - x.clone()]
             }
-            Edit::Warped { flow, mask, colour } => {
-                let seen = colour * mask.clone();
-                vec![flow, mask, seen]
-            }
+            Edit::Warped { flow, mask, colour } => vec![flow, mask.clone(), colour * mask],
         };
         let data = Tensor::cat(planes, 1).into_data().convert::<f32>();
         let numbers: &[f32] = data.as_slice().expect("the data was converted to f32");
@@ -148,7 +145,7 @@ impl Patch {
             (low.floor() as usize, high.ceil() as usize)
         };
         let ((left, right), (top, bottom)) = (range(0, photo.width()), range(1, photo.height()));
-        let work = Edited {
+        let placed = PlacedEdit {
             square,
             edit,
             strength,
@@ -161,8 +158,8 @@ impl Patch {
             colours: photo.colours(),
         };
         let samples = match photo.samples() {
-            Samples::Eight(samples) => Samples::Eight(work.edited(samples)),
-            Samples::Sixteen(samples) => Samples::Sixteen(work.edited(samples)),
+            Samples::Eight(samples) => Samples::Eight(placed.patch(samples)),
+            Samples::Sixteen(samples) => Samples::Sixteen(placed.patch(samples)),
         };
         Self { left, top, width: right - left, samples }
     }
@@ -189,7 +186,8 @@ fn swap_lines<T>(patch: &mut [T], photo: &mut [T], start: usize, line: usize, ro
     }
 }
 
-struct Edited<'a> {
+/// An edit in its place in a photo, as strongly as it is applied.
+struct PlacedEdit<'a> {
     square: &'a FaceSquare,
     edit: &'a SquareEdit,
     strength: f32,
@@ -202,8 +200,9 @@ struct Edited<'a> {
     colours: usize,
 }
 
-impl Edited<'_> {
-    fn edited<T: Sample>(&self, photo: &[T]) -> Vec<T> {
+impl PlacedEdit<'_> {
+    /// The photo's pixels about the square after the edit, row by row.
+    fn patch<T: Sample>(&self, photo: &[T]) -> Vec<T> {
         let ([width, height], channels) = (self.size, self.channels);
         let mut patch = vec![T::default(); width * height * channels];
         if patch.is_empty() {
@@ -213,7 +212,7 @@ impl Edited<'_> {
             let y = self.top + row;
             let start = (y * self.photo_size[0] + self.left) * channels;
             line.copy_from_slice(&photo[start..][..line.len()]);
-            vectorised(Line { edited: self, photo, y, line });
+            vectorised(Line { edit: self, photo, y, line });
         });
         patch
     }
@@ -304,7 +303,7 @@ impl Edited<'_> {
 
 /// A row of the patch, which has the photo's pixels so far.
 struct Line<'a, T> {
-    edited: &'a Edited<'a>,
+    edit: &'a PlacedEdit<'a>,
     photo: &'a [T],
     y: usize,
     line: &'a mut [T],
@@ -315,8 +314,8 @@ impl<T: Sample> Work for Line<'_, T> {
 
     #[inline(always)]
     fn run<const FUSED: bool>(self) {
-        for (column, pixel) in self.line.chunks_exact_mut(self.edited.channels).enumerate() {
-            self.edited.edit_pixel(self.photo, [self.edited.left + column, self.y], pixel);
+        for (column, pixel) in self.line.chunks_exact_mut(self.edit.channels).enumerate() {
+            self.edit.edit_pixel(self.photo, [self.edit.left + column, self.y], pixel);
         }
     }
 }

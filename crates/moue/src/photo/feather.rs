@@ -29,7 +29,7 @@ impl Feather {
             let (across, along) = if n < 2 { (u, v) } else { (v, u) };
             let beyond = (begin - along).max(along - end).max(0.0);
             let inside = (across - (n % 2) as f64).abs();
-            // Of nearly all of a photo's pixels it need not be known any better.
+            // A square root takes as long as the rest of a pixel, and nearly none needs one.
             Some(if beyond == 0.0 || inside >= FEATHER { inside } else { inside.hypot(beyond) })
         };
         let nearest = (0..4).filter_map(distance).fold(f64::INFINITY, f64::min);
