@@ -196,6 +196,11 @@ fn cpu() -> f64 {
 }
 
 fn main() {
+    // As the program does: what runs among the pool's threads need not wake one to hand over its work.
+    rayon::scope(|_| run());
+}
+
+fn run() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     if let Some(("dump", rest)) = arguments.split_first().map(|(first, rest)| (first.as_str(), rest)) {
         return dump(rest);

@@ -18,7 +18,23 @@ fn main() -> ExitCode {
     if command.computes_long() {
         moue_kernels::keep_freed_memory();
     }
-    let result = match command {
+    let result = match command.compute().map(|compute| compute.threads) {
+        Some(threads) => commands::among_threads(threads, || run(command, quiet)),
+        None => run(command, quiet),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        // Whoever read the results, such as `head`, has seen enough.
+        Err(error) if terminal::is_broken_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) => {
+            terminal::print_error(&error);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(command: Command, quiet: bool) -> anyhow::Result<()> {
+    match command {
         Command::Translate(arguments) => commands::translate::run(arguments, quiet),
         Command::Prepare(arguments) => commands::prepare::run(&arguments, quiet),
         Command::Train(arguments) => commands::train::run(arguments, quiet),
@@ -33,15 +49,6 @@ fn main() -> ExitCode {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Arguments::command(), "moue", &mut script);
             terminal::print(&script).map_err(Into::into)
-        }
-    };
-    match result {
-        Ok(()) => ExitCode::SUCCESS,
-        // Whoever read the results, such as `head`, has seen enough.
-        Err(error) if terminal::is_broken_pipe(&error) => ExitCode::SUCCESS,
-        Err(error) => {
-            terminal::print_error(&error);
-            ExitCode::FAILURE
         }
     }
 }

@@ -1,10 +1,14 @@
 //! Grid sampling on burn's CPU backend: a pixel's corners and weights are found once for all channels.
 
+use std::mem::MaybeUninit;
+use std::ops::Range;
+
 use burn::backend::TensorMetadata;
 use burn_flex::FlexTensor;
 use rayon::prelude::*;
 
 use crate::flex::{tensor, values};
+use crate::matrix::{Shared, TASK, written};
 
 /// Where a pixel looks along one axis.
 #[derive(Clone, Copy)]
@@ -31,10 +35,10 @@ impl Axis {
 /// The corners in a plane, upper left, upper right, lower left, lower right, and both axes.
 type Place = ([usize; 4], Axis, Axis);
 
-/// Calls `each` with every pixel of an image and where it looks.
-fn places(flow: &[f32], [height, width]: [usize; 2], mut each: impl FnMut(usize, Place)) {
+/// Calls `each` with every pixel of some rows of an image and where it looks; `flow` is the image's.
+fn places(flow: &[f32], rows: Range<usize>, [height, width]: [usize; 2], mut each: impl FnMut(usize, Place)) {
     let (along, down) = flow.split_at(height * width);
-    for row in 0..height {
+    for row in rows {
         for column in 0..width {
             let pixel = row * width + column;
             let (x, y) = (Axis::of(column, along[pixel], width), Axis::of(row, down[pixel], height));
@@ -49,24 +53,44 @@ fn places(flow: &[f32], [height, width]: [usize; 2], mut each: impl FnMut(usize,
     }
 }
 
+/// Calls `each` with every image and some of its rows at a time, on as many threads as there are.
+fn for_rows([images, height, width]: [usize; 3], each: impl Fn(usize, Range<usize>) + Sync) {
+    let band = (TASK / (4 * width)).clamp(1, height);
+    let bands = height.div_ceil(band);
+    (0..images * bands).into_par_iter().for_each(|n| {
+        let first = n % bands * band;
+        each(n / bands, first..(first + band).min(height));
+    });
+}
+
 pub(crate) fn forward(x: FlexTensor, flow: FlexTensor) -> FlexTensor {
     let shape = x.shape();
-    let [_, channels, height, width] = shape.dims();
+    let [images, channels, height, width] = shape.dims();
     let [x, flow] = [x, flow].map(|tensor| tensor.to_contiguous());
     let (x, flow, pixels) = (values(&x), values(&flow), height * width);
-    let mut y = vec![0.0; x.len()];
-    let images = y.par_chunks_exact_mut(channels * pixels).zip(x.par_chunks_exact(channels * pixels));
-    images.zip(flow.par_chunks_exact(2 * pixels)).for_each(|((y, x), flow)| {
-        places(flow, [height, width], |pixel, ([a, b, c, d], along, down)| {
-            for channel in 0..channels {
-                let x = &x[channel * pixels..][..pixels];
-                let top = x[a] + (x[b] - x[a]) * along.fraction;
-                let bottom = x[c] + (x[d] - x[c]) * along.fraction;
-                y[channel * pixels + pixel] = top + (bottom - top) * down.fraction;
-            }
+    let fill = |y: &mut [MaybeUninit<f32>]| {
+        let y = Shared::new(y);
+        for_rows([images, height, width], |image, rows| {
+            let flow = &flow[image * 2 * pixels..][..2 * pixels];
+            let x = &x[image * channels * pixels..][..channels * pixels];
+            let start = rows.start * width;
+            // SAFETY: each task has rows of its own.
+            let mut planes: Vec<_> = (0..channels)
+                .map(|channel| unsafe {
+                    y.slice((image * channels + channel) * pixels + start, rows.len() * width)
+                })
+                .collect();
+            places(flow, rows, [height, width], |pixel, ([a, b, c, d], along, down)| {
+                for (y, x) in planes.iter_mut().zip(x.chunks_exact(pixels)) {
+                    let top = x[a] + (x[b] - x[a]) * along.fraction;
+                    let bottom = x[c] + (x[d] - x[c]) * along.fraction;
+                    y[pixel - start].write(top + (bottom - top) * down.fraction);
+                }
+            });
         });
-    });
-    tensor(y, shape)
+    };
+    // SAFETY: the rows cover all images.
+    tensor(unsafe { written(x.len(), fill) }, shape)
 }
 
 pub(crate) fn x_gradient(flow: FlexTensor, output: FlexTensor) -> FlexTensor {
@@ -78,7 +102,7 @@ pub(crate) fn x_gradient(flow: FlexTensor, output: FlexTensor) -> FlexTensor {
     let images =
         gradient.par_chunks_exact_mut(channels * pixels).zip(output.par_chunks_exact(channels * pixels));
     images.zip(flow.par_chunks_exact(2 * pixels)).for_each(|((gradient, output), flow)| {
-        places(flow, [height, width], |pixel, ([a, b, c, d], along, down)| {
+        places(flow, 0..height, [height, width], |pixel, ([a, b, c, d], along, down)| {
             let ([left, right], [upper, lower]) =
                 ([1.0 - along.fraction, along.fraction], [1.0 - down.fraction, down.fraction]);
             for channel in 0..channels {
@@ -95,27 +119,35 @@ pub(crate) fn x_gradient(flow: FlexTensor, output: FlexTensor) -> FlexTensor {
 }
 
 pub(crate) fn flow_gradient(x: FlexTensor, flow: FlexTensor, output: FlexTensor) -> FlexTensor {
-    let [_, channels, height, width] = x.shape().dims();
+    let [images, channels, height, width] = x.shape().dims();
     let shape = flow.shape();
     let [x, flow, output] = [x, flow, output].map(|tensor| tensor.to_contiguous());
     let (x, flow, output, pixels) = (values(&x), values(&flow), values(&output), height * width);
-    let mut gradient = vec![0.0; flow.len()];
-    let inputs = x.par_chunks_exact(channels * pixels).zip(output.par_chunks_exact(channels * pixels));
-    let images = gradient.par_chunks_exact_mut(2 * pixels).zip(flow.par_chunks_exact(2 * pixels));
-    images.zip(inputs).for_each(|((gradient, flow), (x, output))| {
-        places(flow, [height, width], |pixel, ([a, b, c, d], along, down)| {
-            let mut sums = [0.0; 2];
-            for channel in 0..channels {
-                let x = &x[channel * pixels..][..pixels];
-                let g = output[channel * pixels + pixel];
-                let (top, bottom) = (x[b] - x[a], x[d] - x[c]);
-                let (left, right) = (x[c] - x[a], x[d] - x[b]);
-                sums[0] += g * (top + (bottom - top) * down.fraction);
-                sums[1] += g * (left + (right - left) * along.fraction);
-            }
-            gradient[pixel] = sums[0] * along.slope;
-            gradient[pixels + pixel] = sums[1] * down.slope;
+    let fill = |gradient: &mut [MaybeUninit<f32>]| {
+        let gradient = Shared::new(gradient);
+        for_rows([images, height, width], |image, rows| {
+            let flow = &flow[image * 2 * pixels..][..2 * pixels];
+            let [x, output] =
+                [x, output].map(|values| &values[image * channels * pixels..][..channels * pixels]);
+            let start = rows.start * width;
+            // SAFETY: each task has rows of its own.
+            let [by_x, by_y] = [0, 1].map(|axis| unsafe {
+                gradient.slice((image * 2 + axis) * pixels + start, rows.len() * width)
+            });
+            places(flow, rows, [height, width], |pixel, ([a, b, c, d], along, down)| {
+                let mut sums = [0.0; 2];
+                for (x, output) in x.chunks_exact(pixels).zip(output.chunks_exact(pixels)) {
+                    let g = output[pixel];
+                    let (top, bottom) = (x[b] - x[a], x[d] - x[c]);
+                    let (left, right) = (x[c] - x[a], x[d] - x[b]);
+                    sums[0] += g * (top + (bottom - top) * down.fraction);
+                    sums[1] += g * (left + (right - left) * along.fraction);
+                }
+                by_x[pixel - start].write(sums[0] * along.slope);
+                by_y[pixel - start].write(sums[1] * down.slope);
+            });
         });
-    });
-    tensor(gradient, shape)
+    };
+    // SAFETY: the rows cover all images.
+    tensor(unsafe { written(flow.len(), fill) }, shape)
 }

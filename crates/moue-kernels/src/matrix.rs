@@ -151,19 +151,19 @@ pub(crate) unsafe fn written_together<const N: usize>(
     })
 }
 
-/// Numbers that several tasks write parts of.
-pub(crate) struct Shared<'a> {
-    pointer: *mut f32,
+/// Numbers, or vectors of them, that several tasks write parts of.
+pub(crate) struct Shared<'a, T = f32> {
+    pointer: *mut T,
     length: usize,
-    lifetime: PhantomData<&'a mut [f32]>,
+    lifetime: PhantomData<&'a mut [T]>,
 }
 
 // SAFETY: the numbers are borrowed mutably for as long as this lives, and every access goes through `slice`, whose
 // callers see to it that no two tasks have the same numbers.
-unsafe impl Sync for Shared<'_> {}
+unsafe impl<T: Send> Sync for Shared<'_, T> {}
 
-impl<'a> Shared<'a> {
-    pub(crate) fn new(numbers: &'a mut [f32]) -> Self {
+impl<'a, T> Shared<'a, T> {
+    pub(crate) fn new(numbers: &'a mut [T]) -> Self {
         Self { pointer: numbers.as_mut_ptr(), length: numbers.len(), lifetime: PhantomData }
     }
 
@@ -175,7 +175,7 @@ impl<'a> Shared<'a> {
     /// # Safety
     /// As long as the result lives, nobody else has any of these numbers.
     #[inline(always)]
-    pub(crate) unsafe fn slice(&self, start: usize, length: usize) -> &'a mut [f32] {
+    pub(crate) unsafe fn slice(&self, start: usize, length: usize) -> &'a mut [T] {
         assert!(start <= self.length && length <= self.length - start, "the numbers are there");
         // SAFETY: they lie within the borrowed numbers, and the caller promises that they are used here alone.
         unsafe { std::slice::from_raw_parts_mut(self.pointer.add(start), length) }

@@ -12,10 +12,24 @@ pub(crate) const ZERO: Vector = [0.0; LANES];
 /// For each of the places of a patch ("frequencies") a matrix, in blocks of sixteen columns.
 pub(crate) struct Panels {
     numbers: Scratch,
+    layout: Layout,
+}
+
+/// How panels lie.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Layout {
     /// Vectors from one frequency to the next.
     pub(crate) frequency: usize,
     /// Vectors from one block to the next.
     pub(crate) block: usize,
+}
+
+impl Layout {
+    /// Where row 0 of a block at a frequency lies.
+    #[inline(always)]
+    pub(crate) fn start(&self, frequency: usize, block: usize) -> usize {
+        frequency * self.frequency + block * self.block
+    }
 }
 
 impl Panels {
@@ -23,14 +37,19 @@ impl Panels {
     pub(crate) fn by_frequency(frequencies: usize, blocks: usize, depth: usize) -> Self {
         // Odd, so that the same place of many frequencies is not in the same set of a cache.
         let frequency = (blocks * depth) | 1;
-        Self { numbers: Scratch::new(frequencies * frequency * LANES), frequency, block: depth }
+        let layout = Layout { frequency, block: depth };
+        Self { numbers: Scratch::new(frequencies * frequency * LANES), layout }
     }
 
     /// The same with all of a block together.
     pub(crate) fn by_block(frequencies: usize, blocks: usize, depth: usize) -> Self {
         let frequency = depth | 1;
         let block = frequencies * frequency;
-        Self { numbers: Scratch::new(blocks * block * LANES), frequency, block }
+        Self { numbers: Scratch::new(blocks * block * LANES), layout: Layout { frequency, block } }
+    }
+
+    pub(crate) fn layout(&self) -> Layout {
+        self.layout
     }
 
     pub(crate) fn vectors(&self) -> &[Vector] {
@@ -44,7 +63,7 @@ impl Panels {
     /// Where row 0 of a block at a frequency lies.
     #[inline(always)]
     pub(crate) fn start(&self, frequency: usize, block: usize) -> usize {
-        frequency * self.frequency + block * self.block
+        self.layout.start(frequency, block)
     }
 }
 

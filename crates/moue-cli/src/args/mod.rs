@@ -80,6 +80,18 @@ impl Command {
     pub(crate) fn computes_long(&self) -> bool {
         matches!(self, Self::Train(_) | Self::Evaluate(_) | Self::Compare(_) | Self::Fid(_))
     }
+
+    /// Where and on how many threads networks run, if they do.
+    pub(crate) fn compute(&self) -> Option<&Compute> {
+        match self {
+            Self::Translate(arguments) => Some(&arguments.compute),
+            Self::Train(arguments) => Some(&arguments.compute),
+            Self::Evaluate(arguments) => Some(&arguments.judging.compute),
+            Self::Compare(arguments) => Some(&arguments.judging.compute),
+            Self::Fid(arguments) => Some(&arguments.compute),
+            _ => None,
+        }
+    }
 }
 
 #[derive(Debug, Args)]

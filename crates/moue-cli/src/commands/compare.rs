@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::atomic::Ordering;
 
 use anyhow::bail;
+use moue::base::device::device;
 use moue::base::error::Error;
 use moue::base::file::FileSystem;
 use moue::run::set::{RunSet, runs_of};
@@ -14,13 +15,13 @@ use moue_evaluation::table::{Format, write};
 
 use super::judging::{Judged, judge};
 use super::plan::Training;
-use super::{compute, stop_on_signal};
+use super::stop_on_signal;
 use crate::args::Compare;
 use crate::terminal::{note, print, print_line};
 
 pub(crate) fn run(arguments: &Compare, quiet: bool) -> anyhow::Result<()> {
     let judging = &arguments.judging;
-    let device = compute(&judging.compute)?;
+    let device = device(&judging.compute.device)?;
     let mut paths = arguments.models.clone();
     if let Some(name) = &arguments.train {
         let plan = Plan::open(name)?;

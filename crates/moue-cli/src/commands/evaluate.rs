@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::Path;
 
+use moue::base::device::device;
 use moue::base::error::{Error, Result};
 use moue::base::file::{FileSystem, write_whole};
 use moue::run::set::RunSet;
@@ -10,7 +11,6 @@ use moue_evaluation::scores::{Evaluation, Metric};
 use moue_evaluation::table::{Format, write};
 use serde_json::json;
 
-use super::compute;
 use super::judging::{Judged, judge};
 use crate::args::{Evaluate, TableFormat};
 use crate::terminal::print;
@@ -19,7 +19,7 @@ use crate::terminal::print;
 const DETAILED: [Metric; 4] = [Metric::Fid, Metric::Kid, Metric::FaceApi, Metric::Identity];
 
 pub(crate) fn run(arguments: &Evaluate, quiet: bool) -> anyhow::Result<()> {
-    let device = compute(&arguments.judging.compute)?;
+    let device = device(&arguments.judging.compute.device)?;
     let (models, data) = (&arguments.models, arguments.data.as_deref());
     let Some(Judged { evaluation, .. }) = judge(models, data, &arguments.judging, &device, quiet)? else {
         return Ok(());

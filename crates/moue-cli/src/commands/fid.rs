@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::time::Instant;
 
+use moue::base::device::device;
 use moue::base::error::Result;
 use moue_evaluation::images::{Cache, Extracted, Side, extract, format_warning};
 use moue_evaluation::metrics::kernel::{self, KernelDistance};
@@ -12,7 +13,6 @@ use moue_evaluation::networks::inception::{Inception, InceptionFeatures};
 use moue_evaluation::networks::{INCEPTION, Resize};
 use moue_evaluation::weights::Store;
 
-use super::compute;
 use super::judging::{Download, EVERY, cache, load};
 use crate::args::Fid;
 use crate::terminal::{bar, note, print_line};
@@ -85,7 +85,7 @@ struct Measurer<'a> {
 impl<'a> Measurer<'a> {
     fn new(arguments: &'a Fid, quiet: bool) -> anyhow::Result<Self> {
         let cache = cache(arguments.cache.as_deref(), arguments.no_cache);
-        Ok(Self { arguments, quiet, cache, device: compute(&arguments.compute)?, network: None })
+        Ok(Self { arguments, quiet, cache, device: device(&arguments.compute.device)?, network: None })
     }
 
     fn measure(&mut self, side: Side) -> Result<Measured> {

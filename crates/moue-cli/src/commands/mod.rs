@@ -15,29 +15,34 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::Context;
-use moue::base::device::{Device, device};
+use moue::base::device::Device;
 use moue::run::model::Model;
 
-use crate::args::Compute;
 use crate::terminal::say;
 
 /// The model inside this program; `assets/models/CARD.md` says what it is.
 const DEFAULT_MODEL: &[u8] = include_bytes!("../../../../assets/models/default.safetensors");
+
+/// Bytes of stack for each thread, as much as a program's first thread has on Linux.
+const STACK: usize = 8 << 20;
 
 /// The model that is used when none is named.
 fn default_model(device: &Device) -> anyhow::Result<Model> {
     Ok(Model::from_bytes(DEFAULT_MODEL, "the model inside this program", device)?)
 }
 
-/// The device, after the CPU's threads were set.
-fn compute(compute: &Compute) -> anyhow::Result<Device> {
-    if let Some(threads) = compute.threads {
-        rayon::ThreadPoolBuilder::new()
-            .num_threads(threads.into())
-            .build_global()
-            .context("the number of threads could not be set")?;
-    }
-    Ok(device(&compute.device)?)
+/// Runs `command` on one of the threads that share the CPU's work, so many of them or one for each core. Another thread
+/// would have to wake them and be woken for each of a network's layers.
+pub(crate) fn among_threads(
+    threads: Option<u16>,
+    command: impl FnOnce() -> anyhow::Result<()> + Send,
+) -> anyhow::Result<()> {
+    rayon::ThreadPoolBuilder::new()
+        .num_threads(threads.map_or(0, usize::from))
+        .stack_size(STACK)
+        .build_global()
+        .context("the threads cannot be started; ask for fewer with --threads")?;
+    rayon::scope(|_| command())
 }
 
 /// The first signal asks for an orderly end, which `what` describes; the second ends the program at once.

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::Context;
-use moue::base::device::Device;
+use moue::base::device::{Device, device};
 use moue::base::error::Error;
 use moue::base::expression::Targets;
 use moue::base::file::{Disk, FileSystem};
@@ -13,7 +13,7 @@ use moue::run::folder::{RunFolder, next_path};
 use moue::run::set::{RunSet, set_targets};
 use moue::run::train::{Start, Surroundings, open_data, train};
 
-use super::{compute, stop_on_signal};
+use super::stop_on_signal;
 use crate::args::Train;
 use crate::terminal::{TrainingProgress, note, print_line};
 
@@ -22,7 +22,7 @@ pub(crate) fn run(arguments: Train, quiet: bool) -> anyhow::Result<()> {
     if arguments.dry_run {
         return print_line(configure(&arguments)?.to_toml().trim_end()).map_err(Into::into);
     }
-    let device = compute(&arguments.compute)?;
+    let device = device(&arguments.compute.device)?;
     if let Some(path) = arguments.resume.as_deref().filter(|path| RunSet::is_at(path)) {
         return train_set(&RunSet::open(path)?, &arguments, &device, &disk, quiet);
     }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::bail;
-use moue::base::device::Device;
+use moue::base::device::{Device, device};
 use moue::base::error::Error;
 use moue::base::expression::Targets;
 use moue::base::file::FileSystem;
@@ -15,12 +15,12 @@ use moue::run::model::Model;
 use moue::run::outputs::inputs;
 use moue::run::translate::{Job, faces_of, translate};
 
-use super::{compute, default_model, stop_on_signal};
+use super::{default_model, stop_on_signal};
 use crate::args::Translate;
 use crate::terminal::{bar, note, print_line, say};
 
 pub(crate) fn run(arguments: Translate, quiet: bool) -> anyhow::Result<()> {
-    let device = compute(&arguments.compute)?;
+    let device = device(&arguments.compute.device)?;
     let named = [&arguments.grid, &arguments.animate, &arguments.crop_out, &arguments.show_edit];
     let folder = match (&arguments.out, named.iter().any(|output| output.is_some())) {
         (None, true) => None,

@@ -18,25 +18,28 @@ mod tests;
 mod tiles;
 
 use std::marker::PhantomData;
+use std::mem::MaybeUninit;
 
 use rayon::prelude::*;
 
 use crate::columns::Shapes;
 use crate::lowering::turned;
-use crate::matrix::Shared;
-use crate::panels::Panels;
+use crate::matrix::{Shared, written};
+use crate::panels::{Layout, Panels};
 use crate::vectors::{LANES, vectorised};
 use form::{Form, ThreeTaps, TwoTaps};
 use strips::{Look, Strips};
 use sums::{Channels, ImageChannels, MapChannels, Products};
 use taps::{Taps, TapsBack};
-use tiles::{Gather, Scatter, Tiles};
 
 /// Outputs along a side of a tile.
 const TILE: usize = 4;
 
 /// Numbers that a task holds in transformed tiles, about (1 MiB).
 const TASK: usize = 1 << 18;
+
+/// Tasks that even a small convolution is split into. Not the number of threads: bits must not depend on it.
+const LEAST_TASKS: usize = 4;
 
 /// A convolution as one of taps at stride 1.
 #[derive(Debug, Clone, Copy)]
@@ -136,17 +139,32 @@ impl Plan {
         Look { size: image, stride, outside }
     }
 
-    /// Strips of rows of tiles, about `tiles` each.
-    fn strips(&self, tiles: usize, halo: usize) -> Vec<Strips> {
-        let rows = self.shapes.samples * self.tiles[0];
-        let parts = rows.div_ceil((tiles / self.tiles[1]).max(1));
+    /// Strips of rows of tiles, so many.
+    fn strips(&self, parts: usize, halo: usize) -> Vec<Strips> {
+        let rows = self.rows();
         let part = |n: usize| [n * rows / parts, (n + 1) * rows / parts];
         (0..parts).map(|n| Strips::new(self.tiles, part(n), [TILE, halo])).collect()
     }
 
-    /// Tiles of a task, of which each takes `numbers`.
-    fn task(&self, numbers: usize) -> usize {
-        (TASK / numbers).clamp(LANES, 16 * LANES)
+    /// Rows of tiles in all samples.
+    fn rows(&self) -> usize {
+        self.shapes.samples * self.tiles[0]
+    }
+
+    /// How many strips have about `tiles` each.
+    fn parts(&self, tiles: usize) -> usize {
+        self.rows().div_ceil((tiles / self.tiles[1]).max(1))
+    }
+
+    /// The strips that tasks take, and how many tasks take each of them, some channels everyone: few strips are made
+    /// [`LEAST_TASKS`] where that leaves each its sixteen tiles, and otherwise shared. A tile takes `numbers`.
+    fn tasks(&self, numbers: usize, halo: usize) -> (Vec<Strips>, usize) {
+        let mut parts = self.parts((TASK / numbers).clamp(LANES, 16 * LANES));
+        let whole = self.rows() / LANES.div_ceil(self.tiles[1]);
+        if parts < 4 * LEAST_TASKS {
+            parts = parts.next_multiple_of(LEAST_TASKS).min(whole.max(parts));
+        }
+        (self.strips(parts, halo), (LEAST_TASKS / parts).max(1))
     }
 }
 
@@ -155,16 +173,17 @@ fn gather<F: Form<P, TILE, R>, const P: usize, const R: usize>(
     image: &[f32],
     weight: &[f32],
 ) -> Vec<f32> {
-    let (inner, outer) = (plan.inner(), plan.shapes.outer);
     let taps = Taps::<F, P, R>::panels(plan, weight, false);
-    let mut map = vec![0.0; plan.shapes.samples * outer * plan.shapes.positions()];
-    let output = Shared::new(&mut map);
-    plan.strips(plan.task(P * P * (inner + outer)), R - 1).par_iter().for_each(|strips| {
-        let tiles = Tiles { plan, strips, input: image, taps: &taps, output: &output, form: PhantomData };
-        // SAFETY: tasks have different rows of tiles, and write the rows of the map that those cover.
-        vectorised(unsafe { Gather::<F, P, R>::new(tiles) });
-    });
-    map
+    let (strips, parts) = plan.tasks(P * P * (plan.inner() + plan.shapes.outer), R - 1);
+    let fill = |map: &mut [MaybeUninit<f32>]| {
+        let map = Shared::new(map);
+        strips.par_iter().for_each(|strips| {
+            // SAFETY: strips have different rows of tiles, and write the rows of the map that those cover.
+            unsafe { tiles::gather::<F, P, R>(plan, (strips, parts), (image, &taps), &map) };
+        });
+    };
+    // SAFETY: the tiles of all strips cover the whole map.
+    unsafe { written(plan.shapes.samples * plan.shapes.outer * plan.shapes.positions(), fill) }
 }
 
 fn scatter<F: Form<P, TILE, R>, const P: usize, const R: usize>(
@@ -172,18 +191,16 @@ fn scatter<F: Form<P, TILE, R>, const P: usize, const R: usize>(
     map: &[f32],
     weight: &[f32],
 ) -> Vec<f32> {
-    let (inner, outer) = (plan.inner(), plan.shapes.outer);
     let taps = Taps::<F, P, R>::panels(plan, weight, true);
     let mut image = vec![0.0; plan.shapes.samples * plan.shapes.inner * plan.shapes.pixels()];
     let output = Shared::new(&mut image);
-    let strips = plan.strips(plan.task(P * P * (inner + outer)), R - 1);
+    let (strips, parts) = plan.tasks(P * P * (plan.inner() + plan.shapes.outer), R - 1);
     // Neighbours overlap by a few lines: first every second, then those between.
     for wave in 0..2 {
         strips.par_iter().skip(wave).step_by(2).for_each(|strips| {
-            let tiles = Tiles { plan, strips, input: map, taps: &taps, output: &output, form: PhantomData };
             // SAFETY: the patches of a wave's strips have rows of tiles between them, so they add to different rows
             // of the image.
-            vectorised(unsafe { Scatter::<F, P, R>::new(tiles) });
+            unsafe { tiles::scatter::<F, P, R>(plan, (strips, parts), (map, &taps), &output) };
         });
     }
     image
@@ -198,22 +215,22 @@ fn weights<F: Form<P, TILE, R>, const P: usize, const R: usize>(
     let blocks = [inner.div_ceil(LANES), outer.div_ceil(LANES)];
     let tiles = (8 * TASK / (P * P * LANES * (blocks[0] + blocks[1]))).clamp(LANES, 32 * LANES);
     let mut sums = Panels::by_frequency(P * P, blocks[0], outer);
-    for (n, strips) in plan.strips(tiles, R - 1).iter().enumerate() {
+    for (n, strips) in plan.strips(plan.parts(tiles), R - 1).iter().enumerate() {
         let mut images = Panels::by_block(P * P, blocks[0], strips.tiles);
-        let (size, frequency, form) = (images.block, images.frequency, PhantomData);
+        let (Layout { frequency, block: size }, form) = (images.layout(), PhantomData);
         let panels = images.vectors_mut().par_chunks_exact_mut(size).enumerate().take(blocks[0]);
         panels.for_each(|(block, panel)| {
             let channels = Channels { plan, strips, numbers: image, block, panel, frequency, form };
             vectorised(ImageChannels::<F, P, R>(channels));
         });
         let mut maps = Panels::by_block(P * P, blocks[1], strips.tiles);
-        let (size, frequency) = (maps.block, maps.frequency);
+        let Layout { frequency, block: size } = maps.layout();
         let panels = maps.vectors_mut().par_chunks_exact_mut(size).enumerate().take(blocks[1]);
         panels.for_each(|(block, panel)| {
             let channels = Channels { plan, strips, numbers: map, block, panel, frequency, form };
             vectorised(MapChannels::<F, P, R>(channels));
         });
-        let size = sums.frequency;
+        let size = sums.layout().frequency;
         let products = sums.vectors_mut().par_chunks_exact_mut(size).take(P * P).enumerate();
         products.for_each(|(frequency, sums)| {
             let (images, maps, tiles, add) = (&images, &maps, strips.tiles, n > 0);

@@ -7,7 +7,7 @@ use rayon::prelude::*;
 use super::form::{Form, both};
 use super::lines::{read, rows};
 use super::{Plan, TILE};
-use crate::panels::{Panels, Vector, ZERO};
+use crate::panels::{Layout, Panels, Vector, ZERO};
 use crate::vectors::{LANES, Work, vectorised};
 
 /// Where the first tap lies that a channel of the map has of one of [`Plan::inner`].
@@ -45,7 +45,7 @@ impl<F: Form<P, TILE, R>, const P: usize, const R: usize> Taps<'_, F, P, R> {
         let (columns, rows) = if scatter { (inner, outer) } else { (outer, inner) };
         let blocks = columns.div_ceil(LANES);
         let mut panels = Panels::by_block(P * P, blocks, rows);
-        let (size, frequency) = (panels.block, panels.frequency);
+        let Layout { frequency, block: size } = panels.layout();
         let each = panels.vectors_mut().par_chunks_exact_mut(size).enumerate().take(blocks);
         each.for_each(|(block, panel)| {
             vectorised(Taps::<F, P, R> { plan, weight, scatter, block, panel, frequency, form: PhantomData });

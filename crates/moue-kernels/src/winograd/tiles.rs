@@ -1,48 +1,110 @@
 //! A convolution, or its transpose, of some rows of tiles.
 
 use std::marker::PhantomData;
+use std::mem::MaybeUninit;
+use std::ops::Range;
+
+use rayon::prelude::*;
 
 use super::form::{Form, across};
 use super::lines::{down, read, rows};
 use super::strips::{Look, Strips};
 use super::{Plan, TILE, plane};
 use crate::matrix::{Scratch, Shared};
-use crate::panels::{Panels, ZERO, multiply};
-use crate::vectors::{LANES, Work};
+use crate::panels::{Layout, Panels, Vector, ZERO, multiply};
+use crate::vectors::{LANES, Work, vectorised};
 
-/// What a task works on.
+/// Tiles that a task transforms: some of the channels of what a convolution, or its transpose, reads.
 pub(super) struct Tiles<'a, F> {
-    pub(super) plan: &'a Plan,
-    pub(super) strips: &'a Strips,
+    plan: &'a Plan,
+    strips: &'a Strips,
     /// The image of a convolution, the map of a transposed one.
-    pub(super) input: &'a [f32],
+    input: &'a [f32],
+    /// Which rows of `tiles` are to be written.
+    channels: Range<usize>,
+    /// The transformed tiles, by frequency, and how they lie there.
+    tiles: &'a Shared<'a, Vector>,
+    layout: Layout,
+    form: PhantomData<F>,
+}
+
+/// Results that a task computes: some of the channels of what a convolution, or its transpose, gives.
+pub(super) struct Results<'a, F, T> {
+    plan: &'a Plan,
+    strips: &'a Strips,
+    /// The transformed tiles, whole.
+    tiles: &'a Panels,
     /// The transformed weight.
-    pub(super) taps: &'a Panels,
+    taps: &'a Panels,
+    /// Which blocks of sixteen channels of the map, or of the parts of the image's channels.
+    blocks: Range<usize>,
     /// The map of a convolution, the image of a transposed one.
-    pub(super) output: &'a Shared<'a>,
-    pub(super) form: PhantomData<F>,
+    output: &'a Shared<'a, T>,
+    form: PhantomData<F>,
 }
 
-/// The convolution.
-pub(super) struct Gather<'a, F, const P: usize, const R: usize>(Tiles<'a, F>);
+/// The convolution's two halves.
+pub(super) struct ImageTiles<'a, F, const P: usize, const R: usize>(Tiles<'a, F>);
+pub(super) struct MapResults<'a, F, const P: usize, const R: usize>(Results<'a, F, MaybeUninit<f32>>);
 
-impl<'a, F: Form<P, TILE, R>, const P: usize, const R: usize> Gather<'a, F, P, R> {
-    /// # Safety
-    /// Nobody else uses the rows of the map that the strips' tiles cover, as long as this lives.
-    pub(super) unsafe fn new(tiles: Tiles<'a, F>) -> Self {
-        Self(tiles)
+/// Those of its transpose.
+pub(super) struct MapTiles<'a, F, const P: usize, const R: usize>(Tiles<'a, F>);
+pub(super) struct ImageResults<'a, F, const P: usize, const R: usize>(Results<'a, F, f32>);
+
+/// Calls `each` with each of `parts` parts of `0..count`, on as many threads as there are.
+fn in_parts(count: usize, parts: usize, each: impl Fn(Range<usize>) + Sync) {
+    match parts {
+        1 => each(0..count),
+        _ => (0..parts).into_par_iter().for_each(|n| each(n * count / parts..(n + 1) * count / parts)),
     }
 }
 
-/// The transpose of the convolution.
-pub(super) struct Scatter<'a, F, const P: usize, const R: usize>(Tiles<'a, F>);
+/// The convolution of some rows of tiles, by so many tasks at a time: `output` is the map, of which every row that the
+/// strips' tiles cover is written whole.
+///
+/// # Safety
+/// Nobody else uses those rows of the map.
+pub(super) unsafe fn gather<F: Form<P, TILE, R>, const P: usize, const R: usize>(
+    plan: &Plan,
+    (strips, parts): (&Strips, usize),
+    (image, taps): (&[f32], &Panels),
+    output: &Shared<'_, MaybeUninit<f32>>,
+) {
+    let form = PhantomData::<F>;
+    let mut tiles = Panels::by_frequency(P * P, strips.blocks(), plan.inner());
+    let (layout, shared) = (tiles.layout(), Shared::new(tiles.vectors_mut()));
+    in_parts(plan.inner(), parts, |channels| {
+        let work = Tiles { plan, strips, input: image, channels, tiles: &shared, layout, form };
+        vectorised(ImageTiles::<F, P, R>(work));
+    });
+    let tiles = &tiles;
+    in_parts(plan.shapes.outer.div_ceil(LANES), parts, |blocks| {
+        vectorised(MapResults::<F, P, R>(Results { plan, strips, tiles, taps, blocks, output, form }));
+    });
+}
 
-impl<'a, F: Form<P, TILE, R>, const P: usize, const R: usize> Scatter<'a, F, P, R> {
-    /// # Safety
-    /// Nobody else uses the rows of the image that the strips' patches reach, as long as this lives.
-    pub(super) unsafe fn new(tiles: Tiles<'a, F>) -> Self {
-        Self(tiles)
-    }
+/// The transpose of the convolution of some rows of tiles, by so many tasks at a time: it is added to `output`, the image.
+///
+/// # Safety
+/// Nobody else uses the rows of the image that the strips' patches reach.
+pub(super) unsafe fn scatter<F: Form<P, TILE, R>, const P: usize, const R: usize>(
+    plan: &Plan,
+    (strips, parts): (&Strips, usize),
+    (map, taps): (&[f32], &Panels),
+    output: &Shared<'_>,
+) {
+    let form = PhantomData::<F>;
+    let mut tiles = Panels::by_frequency(P * P, strips.blocks(), plan.shapes.outer);
+    let (layout, shared) = (tiles.layout(), Shared::new(tiles.vectors_mut()));
+    in_parts(plan.shapes.outer, parts, |channels| {
+        let work = Tiles { plan, strips, input: map, channels, tiles: &shared, layout, form };
+        vectorised(MapTiles::<F, P, R>(work));
+    });
+    let tiles = &tiles;
+    // Sixteen parts of channels are whole channels: a channel has one or four.
+    in_parts(plan.inner().div_ceil(LANES), parts, |blocks| {
+        vectorised(ImageResults::<F, P, R>(Results { plan, strips, tiles, taps, blocks, output, form }));
+    });
 }
 
 /// Reads a channel's strips and transforms the columns of each row of tiles from `I` lines to `O`.
@@ -69,7 +131,7 @@ fn transformed_tiles<const I: usize, const O: usize, const FUSED: bool>(
     lines: &[f32],
     width: usize,
     offsets: &[usize; LANES],
-    tiles: &mut Panels,
+    (tiles, layout): (&Shared<'_, Vector>, Layout),
     f: impl Fn([f32; I]) -> [f32; O],
 ) {
     let (mut d, mut v) = ([ZERO; I], [ZERO; O]);
@@ -77,50 +139,55 @@ fn transformed_tiles<const I: usize, const O: usize, const FUSED: bool>(
         read::<I, FUSED>(&lines[i * width..], offsets, &mut d);
         across(&d, &mut v, &f);
         for (j, v) in v.iter().enumerate() {
-            let start = tiles.start(i * O + j, block);
-            tiles.vectors_mut()[start + row] = *v;
+            // SAFETY: the row, a channel, is this task's alone.
+            let to = unsafe { tiles.slice(layout.start(i * O + j, block) + row, 1) };
+            to[0] = *v;
         }
     }
 }
 
-impl<F: Form<P, TILE, R>, const P: usize, const R: usize> Work for Gather<'_, F, P, R> {
+impl<F: Form<P, TILE, R>, const P: usize, const R: usize> Work for ImageTiles<'_, F, P, R> {
     type Output = ();
 
     #[inline(always)]
     fn run<const FUSED: bool>(self) {
-        let Tiles { plan, strips, input, taps, output, .. } = self.0;
-        let (shapes, inner, blocks) = (&plan.shapes, plan.inner(), strips.blocks());
-        let mut tiles = Panels::by_frequency(P * P, blocks, inner);
+        let Tiles { plan, strips, input, channels, tiles, layout, .. } = self.0;
+        let shapes = &plan.shapes;
         let mut buffer = Scratch::new(strips.len());
         let mut lines = Scratch::new(strips.tile_rows * P * strips.width);
         let offsets = strips.offsets(P, strips.width);
-        for row in 0..inner {
+        for row in channels {
             let channel = plan.channel(row);
             let plane = |sample: usize| plane(input, sample * shapes.inner + channel, shapes.pixels());
             transformed_lines::<P, P>(strips, &plan.look(row), plane, &mut buffer, &mut lines, F::image);
             for (block, offsets) in offsets.iter().enumerate() {
-                transformed_tiles::<P, P, FUSED>(
-                    [block, row],
-                    &lines,
-                    strips.width,
-                    offsets,
-                    &mut tiles,
-                    F::image,
-                );
+                let to = (tiles, layout);
+                transformed_tiles::<P, P, FUSED>([block, row], &lines, strips.width, offsets, to, F::image);
             }
         }
-        let mut out = Panels::by_frequency(P * P, blocks, shapes.outer);
-        products::<FUSED>([P * P, blocks], taps, [shapes.outer, inner], &tiles, &mut out);
+    }
+}
+
+impl<F: Form<P, TILE, R>, const P: usize, const R: usize> Work for MapResults<'_, F, P, R> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<const FUSED: bool>(self) {
+        let Results { plan, strips, tiles, taps, blocks, output, .. } = self.0;
+        let shapes = &plan.shapes;
+        let channels = blocks.start * LANES..(blocks.end * LANES).min(shapes.outer);
+        let out = products::<FUSED>([P * P, strips.blocks()], taps, &channels, (tiles, plan.inner()));
         let covered = strips.columns * TILE;
         let (mut v, mut y, mut fours) = ([ZERO; P], [ZERO; TILE], [[0.0; TILE]; LANES]);
+        let mut lines = Scratch::new(strips.tile_rows * P * covered);
         let mut rows_of_tiles = Scratch::new(TILE * covered);
         let offsets = strips.offsets(P, covered);
         let [height, width] = shapes.map;
-        for channel in 0..shapes.outer {
+        for (n, channel) in channels.enumerate() {
             for (block, offsets) in offsets.iter().enumerate() {
                 for i in 0..P {
                     for (j, v) in v.iter_mut().enumerate() {
-                        *v = out.vectors()[out.start(i * P + j, block) + channel];
+                        *v = out.vectors()[out.start(i * P + j, block) + n];
                     }
                     across(&v, &mut y, F::map);
                     rows::<FUSED>([&y[0], &y[1], &y[2], &y[3]], &mut fours);
@@ -134,57 +201,63 @@ impl<F: Form<P, TILE, R>, const P: usize, const R: usize> Work for Gather<'_, F,
                 down(lines, &mut rows_of_tiles, covered, F::map);
                 let plane = (sample * shapes.outer + channel) * height;
                 for (row, line) in (top..height).zip(rows_of_tiles.chunks_exact(covered)) {
-                    // SAFETY: the row is covered by the strips' tiles, which the caller of `new` has given to this
-                    // task alone.
+                    // SAFETY: the row is covered by the strips' tiles, which the caller of `gather` has given to it
+                    // alone, and its channel is this task's.
                     let to = unsafe { output.slice((plane + row) * width, width) };
-                    to.copy_from_slice(&line[..width]);
+                    to.write_copy_of_slice(&line[..width]);
                 }
             }
         }
     }
 }
 
-impl<F: Form<P, TILE, R>, const P: usize, const R: usize> Work for Scatter<'_, F, P, R> {
+impl<F: Form<P, TILE, R>, const P: usize, const R: usize> Work for MapTiles<'_, F, P, R> {
     type Output = ();
 
     #[inline(always)]
     fn run<const FUSED: bool>(self) {
-        let Tiles { plan, strips, input, taps, output, .. } = self.0;
-        let (shapes, inner, blocks) = (&plan.shapes, plan.inner(), strips.blocks());
-        let mut tiles = Panels::by_frequency(P * P, blocks, shapes.outer);
+        let Tiles { plan, strips, input, channels, tiles, layout, .. } = self.0;
+        let shapes = &plan.shapes;
         let mut buffer = Scratch::new(strips.len());
         let mut lines = Scratch::new(strips.tile_rows * P * strips.width);
         let offsets = strips.offsets(P, strips.width);
         let look = plan.look_at_map();
-        for row in 0..shapes.outer {
+        for row in channels {
             let plane = |sample: usize| plane(input, sample * shapes.outer + row, shapes.positions());
             let f = F::map_transposed;
             transformed_lines::<TILE, P>(strips, &look, plane, &mut buffer, &mut lines, f);
             for (block, offsets) in offsets.iter().enumerate() {
-                transformed_tiles::<TILE, P, FUSED>(
-                    [block, row],
-                    &lines,
-                    strips.width,
-                    offsets,
-                    &mut tiles,
-                    f,
-                );
+                let to = (tiles, layout);
+                transformed_tiles::<TILE, P, FUSED>([block, row], &lines, strips.width, offsets, to, f);
             }
         }
-        let mut out = Panels::by_frequency(P * P, blocks, inner);
-        products::<FUSED>([P * P, blocks], taps, [inner, shapes.outer], &tiles, &mut out);
+    }
+}
+
+impl<F: Form<P, TILE, R>, const P: usize, const R: usize> Work for ImageResults<'_, F, P, R> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<const FUSED: bool>(self) {
+        let Results { plan, strips, tiles, taps, blocks, output, .. } = self.0;
+        let shapes = &plan.shapes;
+        let channels = blocks.start * LANES..(blocks.end * LANES).min(plan.inner());
+        let out = products::<FUSED>([P * P, strips.blocks()], taps, &channels, (tiles, shapes.outer));
         let (mut v, mut d, mut fours) = ([ZERO; P], [ZERO; P], [[0.0; TILE]; LANES]);
         let (mut sums, mut patches) = (Scratch::new(P * strips.width), Scratch::new(P * strips.width));
+        let mut buffer = Scratch::new(strips.len());
+        let mut lines = Scratch::new(strips.tile_rows * P * strips.width);
+        let offsets = strips.offsets(P, strips.width);
         // What patches have beyond their tiles lies under the next tile: it waits here, where its own tile starts.
         let mut beyond = Scratch::new(lines.len());
         lines.fill(0.0);
         beyond.fill(0.0);
         let [height, width] = shapes.image;
-        for row in 0..inner {
+        for (n, row) in channels.enumerate() {
             for (block, offsets) in offsets.iter().enumerate() {
                 for i in 0..P {
                     for (j, v) in v.iter_mut().enumerate() {
-                        *v = out.vectors()[out.start(i * P + j, block) + row];
+                        *v = out.vectors()[out.start(i * P + j, block) + n];
                     }
                     across(&v, &mut d, F::image_transposed);
                     rows::<FUSED>([&d[0], &d[1], &d[2], &d[3]], &mut fours);
@@ -213,32 +286,34 @@ impl<F: Form<P, TILE, R>, const P: usize, const R: usize> Work for Scatter<'_, F
             let channel = plan.channel(row);
             strips.add(&plan.look(row), &buffer, |sample, y| {
                 let start = ((sample * shapes.inner + channel) * height + y) * width;
-                // SAFETY: the row is reached by the strips' patches, and the caller of `new` has given those to this
-                // task alone.
+                // SAFETY: the row is reached by the strips' patches, which the caller of `scatter` has given to it
+                // alone, and its channel is this task's.
                 unsafe { output.slice(start, width) }
             });
         }
     }
 }
 
-/// Multiplies the transformed tiles by the transformed taps.
+/// Multiplies the transformed tiles, of so many rows, by the transformed taps of some channels.
 #[inline(always)]
 fn products<const FUSED: bool>(
     [frequencies, blocks]: [usize; 2],
     taps: &Panels,
-    [columns, depth]: [usize; 2],
-    tiles: &Panels,
-    out: &mut Panels,
-) {
+    channels: &Range<usize>,
+    (tiles, depth): (&Panels, usize),
+) -> Panels {
+    let mut out = Panels::by_frequency(frequencies, blocks, channels.len());
+    let first = channels.start / LANES;
     for frequency in 0..frequencies {
         for block in 0..blocks {
             let right = &tiles.vectors()[tiles.start(frequency, block)..][..depth];
             let start = out.start(frequency, block);
-            let out = &mut out.vectors_mut()[start..][..columns];
-            for (n, out) in out.chunks_mut(LANES).enumerate() {
+            let out = &mut out.vectors_mut()[start..][..channels.len()];
+            for (n, out) in (first..).zip(out.chunks_mut(LANES)) {
                 let left = &taps.vectors()[taps.start(frequency, n)..][..depth];
                 multiply::<FUSED>(left, right, out, false);
             }
         }
     }
+    out
 }
