@@ -31,12 +31,16 @@ use form::{Form, ThreeTaps, TwoTaps};
 use strips::{Look, Strips};
 use sums::{Channels, ImageChannels, MapChannels, Products};
 use taps::{Taps, TapsBack};
+use tiles::Weight;
 
 /// Outputs along a side of a tile.
 const TILE: usize = 4;
 
 /// Numbers that a task holds in transformed tiles, about (1 MiB).
 const TASK: usize = 1 << 18;
+
+/// Tiles that are few.
+const FEW: usize = 64;
 
 /// Tasks that even a small convolution is split into. Not the number of threads: bits must not depend on it.
 const LEAST_TASKS: usize = 4;
@@ -156,13 +160,18 @@ impl Plan {
         self.rows().div_ceil((tiles / self.tiles[1]).max(1))
     }
 
-    /// The strips that tasks take, and how many tasks take each of them, some channels everyone: few strips are made
-    /// [`LEAST_TASKS`] where that leaves each its sixteen tiles, and otherwise shared. A tile takes `numbers`.
-    fn tasks(&self, numbers: usize, halo: usize) -> (Vec<Strips>, usize) {
-        let mut parts = self.parts((TASK / numbers).clamp(LANES, 16 * LANES));
-        let whole = self.rows() / LANES.div_ceil(self.tiles[1]);
+    /// The strips of tiles, and how many tasks share each of them, some channels everyone. A tile takes `frequencies`
+    /// numbers of each channel that is read and each that is written.
+    fn tasks(&self, [read, written]: [usize; 2], frequencies: usize, halo: usize) -> (Vec<Strips>, usize) {
+        // With few tiles and many channels the weight is what takes time: it is gone through once.
+        if self.rows() * self.tiles[1] <= FEW && written >= LEAST_TASKS * LANES {
+            return (self.strips(1, halo), LEAST_TASKS);
+        }
+        let mut parts = self.parts((TASK / (frequencies * (read + written))).clamp(LANES, 16 * LANES));
         if parts < 4 * LEAST_TASKS {
-            parts = parts.next_multiple_of(LEAST_TASKS).min(whole.max(parts));
+            // Whole sixteens of tiles for each.
+            let most = self.rows() / LANES.div_ceil(self.tiles[1]);
+            parts = parts.next_multiple_of(LEAST_TASKS).min(most.max(parts));
         }
         (self.strips(parts, halo), (LEAST_TASKS / parts).max(1))
     }
@@ -173,13 +182,13 @@ fn gather<F: Form<P, TILE, R>, const P: usize, const R: usize>(
     image: &[f32],
     weight: &[f32],
 ) -> Vec<f32> {
-    let taps = Taps::<F, P, R>::panels(plan, weight, false);
-    let (strips, parts) = plan.tasks(P * P * (plan.inner() + plan.shapes.outer), R - 1);
+    let (strips, parts) = plan.tasks([plan.inner(), plan.shapes.outer], P * P, R - 1);
+    let weight = weight_for::<F, P, R>(plan, &strips, weight, false);
     let fill = |map: &mut [MaybeUninit<f32>]| {
         let map = Shared::new(map);
         strips.par_iter().for_each(|strips| {
             // SAFETY: strips have different rows of tiles, and write the rows of the map that those cover.
-            unsafe { tiles::gather::<F, P, R>(plan, (strips, parts), (image, &taps), &map) };
+            unsafe { tiles::gather::<F, P, R>(plan, (strips, parts), (image, &weight), &map) };
         });
     };
     // SAFETY: the tiles of all strips cover the whole map.
@@ -191,19 +200,32 @@ fn scatter<F: Form<P, TILE, R>, const P: usize, const R: usize>(
     map: &[f32],
     weight: &[f32],
 ) -> Vec<f32> {
-    let taps = Taps::<F, P, R>::panels(plan, weight, true);
     let mut image = vec![0.0; plan.shapes.samples * plan.shapes.inner * plan.shapes.pixels()];
     let output = Shared::new(&mut image);
-    let (strips, parts) = plan.tasks(P * P * (plan.inner() + plan.shapes.outer), R - 1);
+    let (strips, parts) = plan.tasks([plan.shapes.outer, plan.inner()], P * P, R - 1);
+    let weight = weight_for::<F, P, R>(plan, &strips, weight, true);
     // Neighbours overlap by a few lines: first every second, then those between.
     for wave in 0..2 {
         strips.par_iter().skip(wave).step_by(2).for_each(|strips| {
             // SAFETY: the patches of a wave's strips have rows of tiles between them, so they add to different rows
             // of the image.
-            unsafe { tiles::scatter::<F, P, R>(plan, (strips, parts), (map, &taps), &output) };
+            unsafe { tiles::scatter::<F, P, R>(plan, (strips, parts), (map, &weight), &output) };
         });
     }
     image
+}
+
+/// The weight as so many strips of tiles read it best.
+fn weight_for<'a, F: Form<P, TILE, R>, const P: usize, const R: usize>(
+    plan: &Plan,
+    strips: &[Strips],
+    weight: &'a [f32],
+    scatter: bool,
+) -> Weight<'a> {
+    match strips {
+        [_] => Weight::Plain(weight),
+        _ => Weight::Transformed(Taps::<F, P, R>::panels(plan, weight, scatter)),
+    }
 }
 
 fn weights<F: Form<P, TILE, R>, const P: usize, const R: usize>(

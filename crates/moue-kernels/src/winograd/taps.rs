@@ -41,8 +41,7 @@ impl<F: Form<P, TILE, R>, const P: usize, const R: usize> Taps<'_, F, P, R> {
     /// The transformed `weight` `[outer, inner, kernel]`: columns are the outer channels and rows the inner ones, or
     /// the other way round on `scatter`.
     pub(super) fn panels(plan: &Plan, weight: &[f32], scatter: bool) -> Panels {
-        let (inner, outer) = (plan.inner(), plan.shapes.outer);
-        let (columns, rows) = if scatter { (inner, outer) } else { (outer, inner) };
+        let [columns, rows] = Self::shape(plan, scatter);
         let blocks = columns.div_ceil(LANES);
         let mut panels = Panels::by_block(P * P, blocks, rows);
         let Layout { frequency, block: size } = panels.layout();
@@ -51,6 +50,21 @@ impl<F: Form<P, TILE, R>, const P: usize, const R: usize> Taps<'_, F, P, R> {
             vectorised(Taps::<F, P, R> { plan, weight, scatter, block, panel, frequency, form: PhantomData });
         });
         panels
+    }
+
+    /// One of their blocks.
+    pub(super) fn block(plan: &Plan, weight: &[f32], scatter: bool, block: usize) -> Panels {
+        let mut panels = Panels::by_block(P * P, 1, Self::shape(plan, scatter)[1]);
+        let (frequency, panel) = (panels.layout().frequency, panels.vectors_mut());
+        vectorised(Taps::<F, P, R> { plan, weight, scatter, block, panel, frequency, form: PhantomData });
+        panels
+    }
+
+    /// How many columns and rows the transformed weight has.
+    #[inline(always)]
+    fn shape(plan: &Plan, scatter: bool) -> [usize; 2] {
+        let (inner, outer) = (plan.inner(), plan.shapes.outer);
+        if scatter { [inner, outer] } else { [outer, inner] }
     }
 }
 
@@ -61,8 +75,7 @@ impl<F: Form<P, TILE, R>, const P: usize, const R: usize> Work for Taps<'_, F, P
     fn run<const FUSED: bool>(self) {
         let Self { plan, weight, scatter, block, panel, frequency, .. } = self;
         let [down, right] = steps(plan);
-        let (inner, outer) = (plan.inner(), plan.shapes.outer);
-        let (columns, rows) = if scatter { (inner, outer) } else { (outer, inner) };
+        let [columns, rows] = Self::shape(plan, scatter);
         let (mut g, mut half, mut u) = ([[ZERO; R]; R], [[ZERO; R]; P], [[ZERO; P]; P]);
         let (mut eight, mut four) = ([ZERO; 8], [ZERO; 4]);
         for row in 0..rows {

@@ -9,6 +9,7 @@ use rayon::prelude::*;
 use super::form::{Form, across};
 use super::lines::{down, read, rows};
 use super::strips::{Look, Strips};
+use super::taps::Taps;
 use super::{Plan, TILE, plane};
 use crate::matrix::{Scratch, Shared};
 use crate::panels::{Layout, Panels, Vector, ZERO, multiply};
@@ -34,8 +35,9 @@ pub(super) struct Results<'a, F, T> {
     strips: &'a Strips,
     /// The transformed tiles, whole.
     tiles: &'a Panels,
-    /// The transformed weight.
+    /// The transformed weight, from block `first` on.
     taps: &'a Panels,
+    first: usize,
     /// Which blocks of sixteen channels of the map, or of the parts of the image's channels.
     blocks: Range<usize>,
     /// The map of a convolution, the image of a transposed one.
@@ -51,11 +53,38 @@ pub(super) struct MapResults<'a, F, const P: usize, const R: usize>(Results<'a, 
 pub(super) struct MapTiles<'a, F, const P: usize, const R: usize>(Tiles<'a, F>);
 pub(super) struct ImageResults<'a, F, const P: usize, const R: usize>(Results<'a, F, f32>);
 
-/// Calls `each` with each of `parts` parts of `0..count`, on as many threads as there are.
+/// The weight of a convolution.
+pub(super) enum Weight<'a> {
+    /// Transformed, where many strips of tiles read it.
+    Transformed(Panels),
+    /// As it is, where one does: block after block is transformed in the cache where it is read.
+    Plain(&'a [f32]),
+}
+
+impl Weight<'_> {
+    /// Calls `each` with some of the blocks, transformed, and which those are.
+    fn blocks<F: Form<P, TILE, R>, const P: usize, const R: usize>(
+        &self,
+        plan: &Plan,
+        scatter: bool,
+        blocks: Range<usize>,
+        each: impl Fn(&Panels, usize, Range<usize>),
+    ) {
+        match self {
+            Self::Transformed(panels) => each(panels, 0, blocks),
+            Self::Plain(weight) => blocks.for_each(|block| {
+                let panels = Taps::<F, P, R>::block(plan, weight, scatter, block);
+                each(&panels, block, block..block + 1);
+            }),
+        }
+    }
+}
+
+/// Calls `each` with each of `parts` parts of `0..count` that is not empty, on as many threads as there are.
 fn in_parts(count: usize, parts: usize, each: impl Fn(Range<usize>) + Sync) {
-    match parts {
+    match parts.min(count) {
         1 => each(0..count),
-        _ => (0..parts).into_par_iter().for_each(|n| each(n * count / parts..(n + 1) * count / parts)),
+        parts => (0..parts).into_par_iter().for_each(|n| each(n * count / parts..(n + 1) * count / parts)),
     }
 }
 
@@ -67,7 +96,7 @@ fn in_parts(count: usize, parts: usize, each: impl Fn(Range<usize>) + Sync) {
 pub(super) unsafe fn gather<F: Form<P, TILE, R>, const P: usize, const R: usize>(
     plan: &Plan,
     (strips, parts): (&Strips, usize),
-    (image, taps): (&[f32], &Panels),
+    (image, weight): (&[f32], &Weight<'_>),
     output: &Shared<'_, MaybeUninit<f32>>,
 ) {
     let form = PhantomData::<F>;
@@ -79,7 +108,10 @@ pub(super) unsafe fn gather<F: Form<P, TILE, R>, const P: usize, const R: usize>
     });
     let tiles = &tiles;
     in_parts(plan.shapes.outer.div_ceil(LANES), parts, |blocks| {
-        vectorised(MapResults::<F, P, R>(Results { plan, strips, tiles, taps, blocks, output, form }));
+        weight.blocks::<F, P, R>(plan, false, blocks, |taps, first, blocks| {
+            let work = Results { plan, strips, tiles, taps, first, blocks, output, form };
+            vectorised(MapResults::<F, P, R>(work));
+        });
     });
 }
 
@@ -90,7 +122,7 @@ pub(super) unsafe fn gather<F: Form<P, TILE, R>, const P: usize, const R: usize>
 pub(super) unsafe fn scatter<F: Form<P, TILE, R>, const P: usize, const R: usize>(
     plan: &Plan,
     (strips, parts): (&Strips, usize),
-    (map, taps): (&[f32], &Panels),
+    (map, weight): (&[f32], &Weight<'_>),
     output: &Shared<'_>,
 ) {
     let form = PhantomData::<F>;
@@ -103,7 +135,10 @@ pub(super) unsafe fn scatter<F: Form<P, TILE, R>, const P: usize, const R: usize
     let tiles = &tiles;
     // Sixteen parts of channels are whole channels: a channel has one or four.
     in_parts(plan.inner().div_ceil(LANES), parts, |blocks| {
-        vectorised(ImageResults::<F, P, R>(Results { plan, strips, tiles, taps, blocks, output, form }));
+        weight.blocks::<F, P, R>(plan, true, blocks, |taps, first, blocks| {
+            let work = Results { plan, strips, tiles, taps, first, blocks, output, form };
+            vectorised(ImageResults::<F, P, R>(work));
+        });
     });
 }
 
@@ -173,10 +208,11 @@ impl<F: Form<P, TILE, R>, const P: usize, const R: usize> Work for MapResults<'_
 
     #[inline(always)]
     fn run<const FUSED: bool>(self) {
-        let Results { plan, strips, tiles, taps, blocks, output, .. } = self.0;
+        let Results { plan, strips, tiles, taps, first, blocks, output, .. } = self.0;
         let shapes = &plan.shapes;
         let channels = blocks.start * LANES..(blocks.end * LANES).min(shapes.outer);
-        let out = products::<FUSED>([P * P, strips.blocks()], taps, &channels, (tiles, plan.inner()));
+        let out =
+            products::<FUSED>([P * P, strips.blocks()], (taps, first), &channels, (tiles, plan.inner()));
         let covered = strips.columns * TILE;
         let (mut v, mut y, mut fours) = ([ZERO; P], [ZERO; TILE], [[0.0; TILE]; LANES]);
         let mut lines = Scratch::new(strips.tile_rows * P * covered);
@@ -239,10 +275,11 @@ impl<F: Form<P, TILE, R>, const P: usize, const R: usize> Work for ImageResults<
 
     #[inline(always)]
     fn run<const FUSED: bool>(self) {
-        let Results { plan, strips, tiles, taps, blocks, output, .. } = self.0;
+        let Results { plan, strips, tiles, taps, first, blocks, output, .. } = self.0;
         let shapes = &plan.shapes;
         let channels = blocks.start * LANES..(blocks.end * LANES).min(plan.inner());
-        let out = products::<FUSED>([P * P, strips.blocks()], taps, &channels, (tiles, shapes.outer));
+        let out =
+            products::<FUSED>([P * P, strips.blocks()], (taps, first), &channels, (tiles, shapes.outer));
         let (mut v, mut d, mut fours) = ([ZERO; P], [ZERO; P], [[0.0; TILE]; LANES]);
         let (mut sums, mut patches) = (Scratch::new(P * strips.width), Scratch::new(P * strips.width));
         let mut buffer = Scratch::new(strips.len());
@@ -298,12 +335,12 @@ impl<F: Form<P, TILE, R>, const P: usize, const R: usize> Work for ImageResults<
 #[inline(always)]
 fn products<const FUSED: bool>(
     [frequencies, blocks]: [usize; 2],
-    taps: &Panels,
+    (taps, first): (&Panels, usize),
     channels: &Range<usize>,
     (tiles, depth): (&Panels, usize),
 ) -> Panels {
     let mut out = Panels::by_frequency(frequencies, blocks, channels.len());
-    let first = channels.start / LANES;
+    let first = channels.start / LANES - first;
     for frequency in 0..frequencies {
         for block in 0..blocks {
             let right = &tiles.vectors()[tiles.start(frequency, block)..][..depth];
