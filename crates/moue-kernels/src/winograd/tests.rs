@@ -57,6 +57,10 @@ fn cases() -> Vec<Shapes> {
         shapes([32, 3, 8], [15, 20], 4, 3),
         shapes([4, 33, 17], [32, 32], 4, 1),
         shapes([1, 6, 5], [60, 132], 4, 1),
+        // Few tiles of many channels.
+        shapes([1, 21, 75], [14, 16], 3, 1),
+        shapes([3, 66, 65], [12, 11], 3, 1),
+        shapes([1, 19, 70], [24, 26], 4, 1),
     ]
 }
 
@@ -91,7 +95,9 @@ fn convolutions_transposes_and_gradients_are_those_of_sums_in_f64() {
 
 #[test]
 fn threads_change_no_bit() {
-    for shapes in [shapes([8, 24, 24], [64, 64], 3, 1), shapes([8, 24, 32], [64, 64], 4, 1)] {
+    let many = [shapes([8, 24, 24], [64, 64], 3, 1), shapes([8, 24, 32], [64, 64], 4, 1)];
+    let few = [shapes([1, 80, 96], [16, 16], 3, 1), shapes([1, 24, 80], [32, 32], 4, 1)];
+    for shapes in many.into_iter().chain(few) {
         let image = numbers(shapes.samples * shapes.inner * shapes.pixels(), 1);
         let weight = numbers(shapes.outer * shapes.patch(), 2);
         let map = numbers(shapes.samples * shapes.outer * shapes.positions(), 3);
@@ -111,15 +117,15 @@ fn threads_change_no_bit() {
 #[test]
 fn a_sample_s_result_does_not_depend_on_its_batch() {
     for image in [[64, 64], [33, 40], [12, 12], [5, 5]] {
-        for kernel in [3, 4] {
-            let three = shapes([3, 6, 20], image, kernel, 1);
+        for (kernel, outer) in [(3, 20), (3, 70), (4, 20), (4, 70)] {
+            let three = shapes([3, 6, outer], image, kernel, 1);
             let one = Shapes { samples: 1, ..three };
-            let (x, weight) = (numbers(3 * 6 * three.pixels(), 1), numbers(20 * three.patch(), 2));
-            let map = numbers(3 * 20 * three.positions(), 3);
+            let (x, weight) = (numbers(3 * 6 * three.pixels(), 1), numbers(outer * three.patch(), 2));
+            let map = numbers(3 * outer * three.positions(), 3);
             let bits = |numbers: Vec<f32>| numbers.into_iter().map(f32::to_bits).collect::<Vec<_>>();
             let apart = x.chunks_exact(6 * one.pixels()).flat_map(|x| gather(&one, x, &weight));
             assert!(bits(gather(&three, &x, &weight)) == bits(apart.collect()), "{three:?}");
-            let apart = map.chunks_exact(20 * one.positions()).flat_map(|map| scatter(&one, map, &weight));
+            let apart = map.chunks_exact(outer * one.positions()).flat_map(|map| scatter(&one, map, &weight));
             assert!(
                 bits(scatter(&three, &map, &weight)) == bits(apart.collect()),
                 "the transpose of {three:?}"
