@@ -100,7 +100,7 @@ CASES = {
         "are x, then y, in -1..1 over the image; gradients of sum(y*r)"
     },
 }
-SEEDS = {"moue": 20, "moue_refined": 16, "moue_close": 1014, "moue_unpaired": 319, "grid_sample": 1}  # no kink near: see is_smooth
+SEEDS = {"moue": 20, "moue_refined": 59, "moue_close": 342, "moue_unpaired": 319, "grid_sample": 1}  # no kink near: see is_smooth
 
 
 # Networks
@@ -226,13 +226,13 @@ class Refinement(nn.Module):
     def __init__(self, c, channels):
         super().__init__()
         self.face = nn.Conv2d(12, channels, 3, 1, 1, bias=False)
-        self.features = nn.ConvTranspose2d(c, channels, 4, 2, 1, bias=False)
+        self.features = nn.Conv2d(c, channels, 3, 1, 1, bias=False)
         self.norm = nn.InstanceNorm2d(channels, affine=True)
         self.res = nn.ModuleList(Residual(channels) for _ in range(2))
         self.head = nn.Conv2d(channels, 6, 3, 1, 1)
 
     def forward(self, seen, features):
-        y = F.relu(self.norm(self.face(seen) + self.features(features)))
+        y = F.relu(self.norm(self.face(seen) + double(self.features(features))))
         for block in self.res:
             y = block(y)
         return self.head(y), y

@@ -192,13 +192,13 @@ class Refinement(nn.Module):
     def __init__(self, features, channels):
         super().__init__()
         self.face = convolution(3 + 3 + 6, channels, 3, 1, 1)
-        self.features = doubling(features, channels)
+        self.features = convolution(features, channels, 3, 1, 1)
         self.norm = norm(channels)
         self.res = nn.ModuleList(Residual(channels) for _ in range(2))
         self.head = convolution(channels, 6, 3, 1, 1, bias=True)
 
     def forward(self, x, so_far, outputs, features):
-        y = F.relu(self.norm(self.face(torch.cat([x, so_far, outputs], 1)) + self.features(features)))
+        y = F.relu(self.norm(self.face(torch.cat([x, so_far, outputs], 1)) + twice(self.features(features))))
         for block in self.res:
             y = block(y)
         return self.head(y), y

@@ -184,7 +184,7 @@ impl<'a, T> Shared<'a, T> {
 
 /// Buffers that wait to be used again: fresh pages would be faulted in and zeroed at every call.
 static POOL: Mutex<Vec<Vec<f32>>> = Mutex::new(Vec::new());
-/// At most so many buffers wait,
+/// For each thread at most so many buffers wait,
 const POOLED: usize = 8;
 /// each at most so long, in numbers (64 MiB).
 const POOLED_LENGTH: usize = 16 << 20;
@@ -230,7 +230,7 @@ impl Drop for Scratch {
     fn drop(&mut self) {
         let buffer = std::mem::take(&mut self.buffer);
         let mut pool = POOL.lock().unwrap_or_else(PoisonError::into_inner);
-        if pool.len() < POOLED && buffer.len() <= POOLED_LENGTH {
+        if pool.len() < POOLED * rayon::current_num_threads() && buffer.len() <= POOLED_LENGTH {
             pool.push(buffer);
         }
     }

@@ -12,6 +12,10 @@
 //!
 //! Imports go down only: `base` knows nobody, `nn` knows `base`, `methods` and `photo` know `nn` and `base`, `data` knows
 //! `base`, `run` knows them all.
+//!
+//! On the CPU the operations share the threads of rayon's pool. Call what runs networks from one of those, as by
+//! `rayon::scope(|_| …)`: from any other thread each operation wakes one of them and waits for it, which makes a small network
+//! up to a third slower.
 #![cfg_attr(not(test), warn(clippy::unwrap_used))]
 
 pub mod base;
