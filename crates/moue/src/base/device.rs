@@ -41,7 +41,10 @@ pub fn synchronise(device: &Device) {
 }
 
 fn gpu() -> Option<Device> {
-    cuda("cuda:0").ok()
+    let gpu = cuda("cuda:0").ok();
+    #[cfg(feature = "wgpu")]
+    let gpu = gpu.or_else(|| found_by_wgpu().ok().and_then(|(device, is_gpu)| is_gpu.then_some(device)));
+    gpu
 }
 
 #[cfg(feature = "cuda")]
@@ -65,9 +68,26 @@ fn cuda(_name: &str) -> Result<Device> {
     Err(Error::device("this program was built without CUDA", hint))
 }
 
+/// The device that wgpu prefers, and whether it is a GPU: a driver in software says that it is a CPU.
+#[cfg(feature = "wgpu")]
+fn found_by_wgpu() -> Result<(Device, bool)> {
+    use std::sync::OnceLock;
+
+    use burn::tensor::wgpu::wgpu::DeviceType;
+
+    // It can be started once only.
+    static FOUND: OnceLock<std::result::Result<(Device, bool), String>> = OnceLock::new();
+    let found = FOUND.get_or_init(|| {
+        let (device, setup) = Device::wgpu_options().init_with_setup().map_err(|error| error.to_string())?;
+        Ok((device, setup.adapter.get_info().device_type != DeviceType::Cpu))
+    });
+    let hint = "install the GPU's driver for Vulkan, Metal or DirectX 12, or use --device cpu";
+    found.clone().map_err(|message| Error::device(format!("wgpu finds no GPU: {message}"), hint))
+}
+
 #[cfg(feature = "wgpu")]
 fn wgpu() -> Result<Device> {
-    Ok(Device::wgpu(Default::default()))
+    found_by_wgpu().map(|(device, _)| device)
 }
 
 #[cfg(not(feature = "wgpu"))]
