@@ -4,7 +4,7 @@
 use std::hint::black_box;
 
 use burn::tensor::{Tensor, TensorData};
-use criterion::{BatchSize, Criterion, SamplingMode, criterion_group, criterion_main};
+use criterion::{BatchSize, Criterion, SamplingMode, criterion_group};
 use moue::base::device::Device;
 use moue::base::rng::Rng;
 use moue::methods::sasn;
@@ -147,4 +147,7 @@ fn ceilings(criterion: &mut Criterion) {
 }
 
 criterion_group!(blocks, ceilings, convolutions, others, grid_sample, adam);
-criterion_main!(blocks);
+
+fn main() {
+    moue_benches::run(blocks);
+}

@@ -4,7 +4,7 @@
 use std::io::Write;
 use std::path::Path;
 
-use criterion::{Criterion, SamplingMode, criterion_group, criterion_main};
+use criterion::{Criterion, SamplingMode, criterion_group};
 use moue::base::device::Device;
 use moue::base::file::FileSystem;
 use moue::base::rng::Rng;
@@ -85,4 +85,7 @@ fn features(criterion: &mut Criterion) {
 }
 
 criterion_group!(files, loading, checkpoints, features);
-criterion_main!(files);
+
+fn main() {
+    moue_benches::run(files);
+}

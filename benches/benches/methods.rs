@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use criterion::measurement::WallTime;
-use criterion::{BenchmarkGroup, Criterion, SamplingMode, criterion_group, criterion_main};
+use criterion::{BenchmarkGroup, Criterion, SamplingMode, criterion_group};
 use moue::base::device::Device;
 use moue::base::rng::Rng;
 use moue_benches::{batch, game, method, round};
@@ -77,4 +77,7 @@ fn training(criterion: &mut Criterion) {
 }
 
 criterion_group!(methods, forward, training);
-criterion_main!(methods);
+
+fn main() {
+    moue_benches::run(methods);
+}

@@ -196,7 +196,7 @@ fn cpu() -> f64 {
 }
 
 fn main() {
-    // As the program does: what runs among the pool's threads need not wake one to hand over its work.
+    // As the program does.
     rayon::scope(|_| run());
 }
 

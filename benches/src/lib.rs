@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use burn::tensor::{Tensor, TensorData};
+use criterion::Criterion;
 use moue::base::device::Device;
 use moue::base::error::Result;
 use moue::base::expression::Expression;
@@ -21,6 +22,12 @@ const GAMMA: f32 = 0.3;
 
 /// By how much the heads of `moue` grow, which start so small that an edit is none.
 const HEAD: f32 = 8.0;
+
+/// Runs benchmarks as `criterion_main!` does, but among the threads of the pool, where the program's networks run.
+pub fn run(benchmarks: impl FnOnce() + Send) {
+    rayon::scope(|_| benchmarks());
+    Criterion::default().configure_from_args().final_summary();
+}
 
 /// The method of a preset, in which every player has a say from the first step on.
 ///

@@ -55,6 +55,7 @@ fn places(flow: &[f32], rows: Range<usize>, [height, width]: [usize; 2], mut eac
 
 /// Calls `each` with every image and some of its rows at a time, on as many threads as there are.
 fn for_rows([images, height, width]: [usize; 3], each: impl Fn(usize, Range<usize>) + Sync) {
+    // A pixel is as much work as several numbers elsewhere: its place is found and four corners of each channel read.
     let band = (TASK / (4 * width)).clamp(1, height);
     let bands = height.div_ceil(band);
     (0..images * bands).into_par_iter().for_each(|n| {
@@ -101,6 +102,7 @@ pub(crate) fn x_gradient(flow: FlexTensor, output: FlexTensor) -> FlexTensor {
     let mut gradient = vec![0.0; output.len()];
     let images =
         gradient.par_chunks_exact_mut(channels * pixels).zip(output.par_chunks_exact(channels * pixels));
+    // By images, not by rows: pixels of any two rows may have looked at the same place.
     images.zip(flow.par_chunks_exact(2 * pixels)).for_each(|((gradient, output), flow)| {
         places(flow, 0..height, [height, width], |pixel, ([a, b, c, d], along, down)| {
             let ([left, right], [upper, lower]) =

@@ -13,7 +13,14 @@ use moue::photo::find::Finder;
 use moue::photo::write::{PhotoFormat, WriteOptions};
 use moue::run::model::Model;
 
-fn main() -> Result<(), Box<dyn std::error::Error>> {
+type Result<T> = std::result::Result<T, Box<dyn std::error::Error + Send + Sync>>;
+
+fn main() -> Result<()> {
+    // On one of the threads that share the CPU's work, which is faster than on another.
+    rayon::scope(|_| translate())
+}
+
+fn translate() -> Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let [model, input, expression, output] = arguments.as_slice() else {
         return Err("usage: translate MODEL PHOTO EXPRESSION OUTPUT".into());

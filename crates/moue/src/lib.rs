@@ -14,8 +14,8 @@
 //! `base`, `run` knows them all.
 //!
 //! On the CPU the operations share the threads of rayon's pool. Call what runs networks from one of those, as by
-//! `rayon::scope(|_| …)`: from any other thread each operation wakes one of them and waits for it, which makes a small network
-//! up to a third slower.
+//! `rayon::scope(|_| …)`: from any other thread each operation wakes one of them and waits for it, by which a small network
+//! takes up to half as long again.
 #![cfg_attr(not(test), warn(clippy::unwrap_used))]
 
 pub mod base;

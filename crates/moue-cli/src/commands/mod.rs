@@ -16,6 +16,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::Context;
 use moue::base::device::Device;
+use moue::base::error::Error;
 use moue::run::model::Model;
 
 use crate::terminal::say;
@@ -41,7 +42,10 @@ pub(crate) fn among_threads(
         .num_threads(threads.map_or(0, usize::from))
         .stack_size(STACK)
         .build_global()
-        .context("the threads cannot be started; ask for fewer with --threads")?;
+        .map_err(|error| {
+            let problem = format!("the threads cannot be started ({error})");
+            Error::device(problem, "ask for fewer with --threads")
+        })?;
     rayon::scope(|_| command())
 }
 

@@ -6,7 +6,7 @@ use super::form::{Form, across};
 use super::lines::read;
 use super::strips::{Look, Strips};
 use super::tiles::transformed_lines;
-use super::{Plan, TILE, plane};
+use super::{Plan, TILE};
 use crate::matrix::Scratch;
 use crate::panels::{Panels, Vector, ZERO, multiply};
 use crate::vectors::{LANES, Work};
@@ -37,12 +37,9 @@ impl<F: Form<P, TILE, R>, const P: usize, const R: usize> Work for ImageChannels
     #[inline(always)]
     fn run<const FUSED: bool>(self) {
         let Channels { plan, strips, numbers, block, panel, frequency, .. } = self.0;
-        let (shapes, count) = (&plan.shapes, plan.inner());
         let look = |row: usize| plan.look(row);
-        let plane = |row: usize, sample: usize| {
-            plane(numbers, sample * shapes.inner + plan.channel(row), shapes.pixels())
-        };
-        transformed::<P, P, FUSED>(strips, [block, count], look, plane, (panel, frequency), F::image);
+        let plane = |row: usize, sample: usize| plan.image_plane(numbers, row, sample);
+        transformed::<P, P, FUSED>(strips, [block, plan.inner()], look, plane, (panel, frequency), F::image);
     }
 }
 
@@ -52,12 +49,10 @@ impl<F: Form<P, TILE, R>, const P: usize, const R: usize> Work for MapChannels<'
     #[inline(always)]
     fn run<const FUSED: bool>(self) {
         let Channels { plan, strips, numbers, block, panel, frequency, .. } = self.0;
-        let shapes = &plan.shapes;
         let look = |_| plan.look_at_map();
-        let plane =
-            |row: usize, sample: usize| plane(numbers, sample * shapes.outer + row, shapes.positions());
-        let f = F::map_transposed;
-        transformed::<TILE, P, FUSED>(strips, [block, shapes.outer], look, plane, (panel, frequency), f);
+        let plane = |row: usize, sample: usize| plan.map_plane(numbers, row, sample);
+        let (count, f) = (plan.shapes.outer, F::map_transposed);
+        transformed::<TILE, P, FUSED>(strips, [block, count], look, plane, (panel, frequency), f);
     }
 }
 

@@ -10,13 +10,13 @@ use super::form::{Form, across};
 use super::lines::{down, read, rows};
 use super::strips::{Look, Strips};
 use super::taps::Taps;
-use super::{Plan, TILE, plane};
+use super::{Plan, TILE};
 use crate::matrix::{Scratch, Shared};
 use crate::panels::{Layout, Panels, Vector, ZERO, multiply};
 use crate::vectors::{LANES, Work, vectorised};
 
 /// Tiles that a task transforms: some of the channels of what a convolution, or its transpose, reads.
-pub(super) struct Tiles<'a, F> {
+struct Tiles<'a, F> {
     plan: &'a Plan,
     strips: &'a Strips,
     /// The image of a convolution, the map of a transposed one.
@@ -30,7 +30,7 @@ pub(super) struct Tiles<'a, F> {
 }
 
 /// Results that a task computes: some of the channels of what a convolution, or its transpose, gives.
-pub(super) struct Results<'a, F, T> {
+struct Results<'a, F, T> {
     plan: &'a Plan,
     strips: &'a Strips,
     /// The transformed tiles, whole.
@@ -46,12 +46,12 @@ pub(super) struct Results<'a, F, T> {
 }
 
 /// The convolution's two halves.
-pub(super) struct ImageTiles<'a, F, const P: usize, const R: usize>(Tiles<'a, F>);
-pub(super) struct MapResults<'a, F, const P: usize, const R: usize>(Results<'a, F, MaybeUninit<f32>>);
+struct ImageTiles<'a, F, const P: usize, const R: usize>(Tiles<'a, F>);
+struct MapResults<'a, F, const P: usize, const R: usize>(Results<'a, F, MaybeUninit<f32>>);
 
 /// Those of its transpose.
-pub(super) struct MapTiles<'a, F, const P: usize, const R: usize>(Tiles<'a, F>);
-pub(super) struct ImageResults<'a, F, const P: usize, const R: usize>(Results<'a, F, f32>);
+struct MapTiles<'a, F, const P: usize, const R: usize>(Tiles<'a, F>);
+struct ImageResults<'a, F, const P: usize, const R: usize>(Results<'a, F, f32>);
 
 /// The weight of a convolution.
 pub(super) enum Weight<'a> {
@@ -181,25 +181,35 @@ fn transformed_tiles<const I: usize, const O: usize, const FUSED: bool>(
     }
 }
 
+/// Transforms the tiles of the task's channels, of which `plane` gives the planes by channel and sample.
+#[inline(always)]
+fn transformed<'a, F, const I: usize, const O: usize, const FUSED: bool>(
+    Tiles { strips, channels, tiles, layout, .. }: Tiles<'_, F>,
+    look: impl Fn(usize) -> Look,
+    plane: impl Fn(usize, usize) -> &'a [f32],
+    f: impl Fn([f32; I]) -> [f32; O],
+) {
+    let mut buffer = Scratch::new(strips.len());
+    let mut lines = Scratch::new(strips.tile_rows * O * strips.width);
+    let offsets = strips.offsets(O, strips.width);
+    for row in channels {
+        let plane = |sample| plane(row, sample);
+        transformed_lines::<I, O>(strips, &look(row), plane, &mut buffer, &mut lines, &f);
+        for (block, offsets) in offsets.iter().enumerate() {
+            let to = (tiles, layout);
+            transformed_tiles::<I, O, FUSED>([block, row], &lines, strips.width, offsets, to, &f);
+        }
+    }
+}
+
 impl<F: Form<P, TILE, R>, const P: usize, const R: usize> Work for ImageTiles<'_, F, P, R> {
     type Output = ();
 
     #[inline(always)]
     fn run<const FUSED: bool>(self) {
-        let Tiles { plan, strips, input, channels, tiles, layout, .. } = self.0;
-        let shapes = &plan.shapes;
-        let mut buffer = Scratch::new(strips.len());
-        let mut lines = Scratch::new(strips.tile_rows * P * strips.width);
-        let offsets = strips.offsets(P, strips.width);
-        for row in channels {
-            let channel = plan.channel(row);
-            let plane = |sample: usize| plane(input, sample * shapes.inner + channel, shapes.pixels());
-            transformed_lines::<P, P>(strips, &plan.look(row), plane, &mut buffer, &mut lines, F::image);
-            for (block, offsets) in offsets.iter().enumerate() {
-                let to = (tiles, layout);
-                transformed_tiles::<P, P, FUSED>([block, row], &lines, strips.width, offsets, to, F::image);
-            }
-        }
+        let (plan, image) = (self.0.plan, self.0.input);
+        let plane = |row: usize, sample: usize| plan.image_plane(image, row, sample);
+        transformed::<F, P, P, FUSED>(self.0, |row| plan.look(row), plane, F::image);
     }
 }
 
@@ -252,21 +262,9 @@ impl<F: Form<P, TILE, R>, const P: usize, const R: usize> Work for MapTiles<'_, 
 
     #[inline(always)]
     fn run<const FUSED: bool>(self) {
-        let Tiles { plan, strips, input, channels, tiles, layout, .. } = self.0;
-        let shapes = &plan.shapes;
-        let mut buffer = Scratch::new(strips.len());
-        let mut lines = Scratch::new(strips.tile_rows * P * strips.width);
-        let offsets = strips.offsets(P, strips.width);
-        let look = plan.look_at_map();
-        for row in channels {
-            let plane = |sample: usize| plane(input, sample * shapes.outer + row, shapes.positions());
-            let f = F::map_transposed;
-            transformed_lines::<TILE, P>(strips, &look, plane, &mut buffer, &mut lines, f);
-            for (block, offsets) in offsets.iter().enumerate() {
-                let to = (tiles, layout);
-                transformed_tiles::<TILE, P, FUSED>([block, row], &lines, strips.width, offsets, to, f);
-            }
-        }
+        let (plan, map) = (self.0.plan, self.0.input);
+        let plane = |row: usize, sample: usize| plan.map_plane(map, row, sample);
+        transformed::<F, TILE, P, FUSED>(self.0, |_| plan.look_at_map(), plane, F::map_transposed);
     }
 }
 

@@ -107,5 +107,7 @@ mod tests {
         assert!(device("gpu").unwrap_err().hint().unwrap().contains("cuda:0"));
         #[cfg(not(feature = "cuda"))]
         assert!(device("cuda:0").unwrap_err().hint().unwrap().contains("--features cuda"));
+        #[cfg(not(feature = "wgpu"))]
+        assert!(device("wgpu").unwrap_err().hint().unwrap().contains("--features wgpu"));
     }
 }
