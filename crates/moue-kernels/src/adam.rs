@@ -8,7 +8,7 @@ use rayon::prelude::*;
 
 use crate::Operations;
 use crate::flex::values;
-use crate::vectors::{Work, vectorised};
+use crate::vectors::{Machine, Work, vectorised};
 
 /// The numbers of one step.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -110,7 +110,7 @@ impl Work for Step<'_> {
     type Output = ();
 
     #[inline(always)]
-    fn run<const FUSED: bool>(self) {
+    fn run<M: Machine>(self) {
         let Self { parameters, gradients, means, squares, step } = self;
         let inverse = 1.0 / step.correction;
         let moments = means.iter_mut().zip(squares);

@@ -1,8 +1,10 @@
 //! A tile of attention: some queries, side by side in vectors, against all keys, a run of them at a time.
 
+use std::ops::Range;
+
 use crate::matrix::Scratch;
-use crate::panels::{ColumnBlocks, RowBlocks, Vector, ZERO, multiply, multiply_rows};
-use crate::vectors::{LANES, Work, exponential};
+use crate::panels::{ColumnBlocks, RowBlocks, Vector, ZERO, add, multiply, multiply_rows, scale};
+use crate::vectors::{LANES, Machine, Work, exponential};
 
 /// Vectors of queries in a tile, which share what is read of keys and values,
 const VECTORS: usize = 4;
@@ -29,7 +31,7 @@ impl Sizes {
     }
 
     /// The blocks of sixteen queries of a tile.
-    fn blocks(&self, tile: usize) -> std::ops::Range<usize> {
+    fn blocks(&self, tile: usize) -> Range<usize> {
         tile * VECTORS..((tile + 1) * VECTORS).min(self.positions.div_ceil(LANES))
     }
 
@@ -42,17 +44,27 @@ impl Sizes {
 
 /// The scores of a run of keys for sixteen queries.
 #[inline(always)]
-fn scores<const FUSED: bool>(keys: &ColumnBlocks, first: usize, queries: &[Vector], scores: &mut [Vector]) {
+fn scores<M: Machine>(keys: &ColumnBlocks, first: usize, queries: &[Vector], scores: &mut [Vector]) {
     for (block, scores) in (first / LANES..).zip(scores.chunks_mut(LANES)) {
-        multiply::<FUSED>(keys.block(block), queries, scores, false);
+        multiply::<M>(keys.block(block), queries, scores, false);
     }
 }
 
-/// `out[row] += sum_key rows[key][row] weights[key]`, sixteen rows a block, over a run of keys from `first` on.
+/// `out[row] += sum_key rows[key][row] weights[key]` over some keys, for each sixteen queries of a tile: their weights
+/// lie `run` vectors apart, what they get as many as there are `channels`.
 #[inline(always)]
-fn gather<const FUSED: bool>(rows: &RowBlocks, first: usize, weights: &[Vector], out: &mut [Vector]) {
-    for (block, out) in out.chunks_mut(LANES).enumerate() {
-        multiply::<FUSED>(&rows.block(block)[first..][..weights.len()], weights, out, true);
+fn gather<M: Machine>(
+    rows: &RowBlocks,
+    keys: Range<usize>,
+    (weights, run): (&[Vector], usize),
+    (out, channels): (&mut [Vector], usize),
+) {
+    for first in (0..channels).step_by(LANES) {
+        // One block, which stays in the first cache, for all of them.
+        let (left, block) = (&rows.block(first / LANES)[keys.clone()], first..channels.min(first + LANES));
+        for (weights, out) in weights.chunks_exact(run).zip(out.chunks_exact_mut(channels)) {
+            multiply::<M>(left, &weights[..keys.len()], &mut out[block.clone()], true);
+        }
     }
 }
 
@@ -69,7 +81,7 @@ impl Work for ForwardTile<'_> {
     type Output = (Vec<Vector>, Vec<Vector>);
 
     #[inline(always)]
-    fn run<const FUSED: bool>(self) -> Self::Output {
+    fn run<M: Machine>(self) -> Self::Output {
         let Self { sizes, tile, queries, keys, values } = self;
         let (blocks, channels) = (sizes.blocks(tile), sizes.channels);
         let mut buffer = Scratch::new(TILE * FORWARD_RUN);
@@ -80,33 +92,27 @@ impl Work for ForwardTile<'_> {
         for (first, count) in sizes.runs(FORWARD_RUN) {
             for (n, block) in blocks.clone().enumerate() {
                 let weights = &mut weights[n * FORWARD_RUN..][..count];
-                scores::<FUSED>(keys, first, queries.block(block), weights);
+                scores::<M>(keys, first, queries.block(block), weights);
                 let attended = &mut attended[n * channels..][..channels];
-                exponentials::<FUSED>(weights, &mut largest[n], &mut sums[n], attended);
-                gather::<FUSED>(values, first, weights, attended);
+                exponentials::<M>(weights, &mut largest[n], &mut sums[n], attended);
             }
+            let keys = first..first + count;
+            gather::<M>(values, keys, (weights, FORWARD_RUN), (&mut attended, channels));
         }
         let mut statistics = Vec::with_capacity(2 * blocks.len());
         for (n, attended) in attended.chunks_exact_mut(channels).enumerate() {
             let inverse = sums[n].map(|sum| 1.0 / sum);
-            attended.iter_mut().for_each(|vector| scale(vector, &inverse));
+            attended.iter_mut().for_each(|vector| scale::<M>(&inverse, vector));
             statistics.extend([largest[n], inverse]);
         }
         (attended, statistics)
     }
 }
 
-#[inline(always)]
-fn scale(vector: &mut Vector, factors: &Vector) {
-    for lane in 0..LANES {
-        vector[lane] *= factors[lane];
-    }
-}
-
 /// Turns the scores of further keys into the exponentials of what they are less than the largest so far, and scales
 /// what was added up with a smaller one.
 #[inline(always)]
-fn exponentials<const FUSED: bool>(
+fn exponentials<M: Machine>(
     scores: &mut [Vector],
     largest: &mut Vector,
     sum: &mut Vector,
@@ -121,13 +127,16 @@ fn exponentials<const FUSED: bool>(
     }
     let mut factors = ZERO;
     for lane in 0..LANES {
-        factors[lane] = exponential::<FUSED>(before[lane] - largest[lane]);
+        factors[lane] = exponential::<M>(before[lane] - largest[lane]);
     }
-    scale(sum, &factors);
-    attended.iter_mut().for_each(|vector| scale(vector, &factors));
+    // Mostly none is larger than those before.
+    if factors.iter().any(|factor| *factor != 1.0) {
+        scale::<M>(&factors, sum);
+        attended.iter_mut().for_each(|vector| scale::<M>(&factors, vector));
+    }
     for score in scores {
         for lane in 0..LANES {
-            score[lane] = exponential::<FUSED>(score[lane] - largest[lane]);
+            score[lane] = exponential::<M>(score[lane] - largest[lane]);
         }
         for lane in 0..LANES {
             sum[lane] += score[lane];
@@ -164,19 +173,19 @@ impl Work for BackwardTile<'_> {
     type Output = Vec<Vector>;
 
     #[inline(always)]
-    fn run<const FUSED: bool>(self) -> Vec<Vector> {
+    fn run<M: Machine>(self) -> Vec<Vector> {
         let Self { given, tile, keys, values } = self;
         let Sizes { width, positions, .. } = given.sizes;
         let blocks = given.sizes.blocks(tile);
         let [mut map, mut scores] = [0, 1].map(|_| Scratch::new(TILE * BACKWARD_RUN));
         let (map, scores): (&mut [Vector], &mut [Vector]) = (map.as_chunks_mut().0, scores.as_chunks_mut().0);
         let mut by_query = vec![ZERO; blocks.len() * width];
-        // o . o' of each query.
+        // -o . o' of each query.
         let mut products = [ZERO; VECTORS];
         for (block, products) in blocks.clone().zip(&mut products) {
             for (attended, output) in given.attended.block(block).iter().zip(given.outputs.block(block)) {
                 for lane in 0..LANES {
-                    products[lane] += attended[lane] * output[lane];
+                    products[lane] -= attended[lane] * output[lane];
                 }
             }
         }
@@ -184,19 +193,18 @@ impl Work for BackwardTile<'_> {
             for (n, block) in blocks.clone().enumerate() {
                 let map = &mut map[n * BACKWARD_RUN..][..count];
                 let scores = &mut scores[n * BACKWARD_RUN..][..count];
-                given.map::<FUSED>(block, first, map);
+                given.map::<M>(block, first, map);
                 // Through the softmax: score' = map (map' - o . o').
-                self::scores::<FUSED>(&given.values, first, given.outputs.block(block), scores);
+                self::scores::<M>(&given.values, first, given.outputs.block(block), scores);
                 for (score, map) in scores.iter_mut().zip(map.iter()) {
-                    for lane in 0..LANES {
-                        score[lane] = (score[lane] - products[n][lane]) * map[lane];
-                    }
+                    add::<M>(&products[n], score);
+                    scale::<M>(map, score);
                 }
-                gather::<FUSED>(&given.key_columns, first, scores, &mut by_query[n * width..][..width]);
             }
             let run = first..first + count;
-            spread::<FUSED>(&blocks, map, &given.output_columns, positions, run.clone(), values);
-            spread::<FUSED>(&blocks, scores, &given.query_columns, positions, run, keys);
+            gather::<M>(&given.key_columns, run.clone(), (scores, BACKWARD_RUN), (&mut by_query, width));
+            spread::<M>(&blocks, map, &given.output_columns, positions, run.clone(), values);
+            spread::<M>(&blocks, scores, &given.query_columns, positions, run, keys);
         }
         by_query
     }
@@ -205,12 +213,12 @@ impl Work for BackwardTile<'_> {
 impl Gradients {
     /// Sixteen rows of the map at a run of keys.
     #[inline(always)]
-    fn map<const FUSED: bool>(&self, block: usize, first: usize, map: &mut [Vector]) {
-        scores::<FUSED>(&self.keys, first, self.queries.block(block), map);
+    fn map<M: Machine>(&self, block: usize, first: usize, map: &mut [Vector]) {
+        scores::<M>(&self.keys, first, self.queries.block(block), map);
         let [largest, inverse] = self.statistics.block(block) else { panic!("there are two statistics") };
         for weight in map {
             for lane in 0..LANES {
-                weight[lane] = exponential::<FUSED>(weight[lane] - largest[lane]) * inverse[lane];
+                weight[lane] = exponential::<M>(weight[lane] - largest[lane]) * inverse[lane];
             }
         }
     }
@@ -218,12 +226,12 @@ impl Gradients {
 
 /// `out[key] += sum_query weights[key][query] columns[query]` for a run of keys, sixteen rows a block of `columns`.
 #[inline(always)]
-fn spread<const FUSED: bool>(
-    queries: &std::ops::Range<usize>,
+fn spread<M: Machine>(
+    queries: &Range<usize>,
     weights: &[Vector],
     columns: &RowBlocks,
     positions: usize,
-    run: std::ops::Range<usize>,
+    run: Range<usize>,
     out: &mut [Vector],
 ) {
     let mut left: [&[Vector]; VECTORS] = [&[]; VECTORS];
@@ -235,6 +243,6 @@ fn spread<const FUSED: bool>(
         for (right, queries) in right.iter_mut().zip(queries.clone()) {
             *right = &columns.block(block)[queries * LANES..][..LANES];
         }
-        multiply_rows::<FUSED>(&left[..queries.len()], &right[..queries.len()], &mut out[run.clone()]);
+        multiply_rows::<M>(&left[..queries.len()], &right[..queries.len()], &mut out[run.clone()]);
     }
 }

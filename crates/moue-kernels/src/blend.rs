@@ -62,7 +62,7 @@ pub(crate) mod fast {
 
     use crate::flex::{tensor, values};
     use crate::matrix::{TASK, written, written_together};
-    use crate::vectors::{Work, vectorised};
+    use crate::vectors::{Machine, Work, vectorised};
 
     pub(crate) fn forward(below: FlexTensor, mask: FlexTensor, above: FlexTensor) -> FlexTensor {
         let shape = below.shape();
@@ -92,7 +92,7 @@ pub(crate) mod fast {
         type Output = ();
 
         #[inline(always)]
-        fn run<const FUSED: bool>(self) {
+        fn run<M: Machine>(self) {
             let images = self.below.iter().zip(self.above);
             for (y, (mask, (below, above))) in self.y.iter_mut().zip(self.mask.iter().zip(images)) {
                 y.write(below + mask * (above - below));
@@ -152,7 +152,7 @@ pub(crate) mod fast {
         type Output = ();
 
         #[inline(always)]
-        fn run<const FUSED: bool>(self) {
+        fn run<M: Machine>(self) {
             let inputs = self.below.iter().zip(self.above).zip(self.mask.iter().zip(self.output));
             let gradients = self.by_below.iter_mut().zip(self.by_above).zip(self.by_mask);
             for (((by_below, by_above), by_mask), ((below, above), (mask, output))) in gradients.zip(inputs) {

@@ -11,7 +11,7 @@ use crate::flex::{tensor, values};
 use crate::instance_norm::EPSILON;
 use crate::lanes::{sum_of, sums_of_pairs};
 use crate::matrix::{TASK, written};
-use crate::vectors::{Work, vectorised};
+use crate::vectors::{Machine, Work, vectorised};
 
 /// How a plane becomes its output: `(x - mean) scale + shift`.
 #[derive(Clone, Copy)]
@@ -70,7 +70,7 @@ impl Work for Plane<'_> {
     type Output = [f32; 2];
 
     #[inline(always)]
-    fn run<const FUSED: bool>(self) -> [f32; 2] {
+    fn run<M: Machine>(self) -> [f32; 2] {
         let Self { x, y, scale, shift, relu } = self;
         let [mean, inverse] = moments(x);
         let affine = Affine { mean, scale: inverse * scale, shift };
@@ -147,7 +147,7 @@ impl Work for BackwardPlane<'_> {
     type Output = [f32; 2];
 
     #[inline(always)]
-    fn run<const FUSED: bool>(self) -> [f32; 2] {
+    fn run<M: Machine>(self) -> [f32; 2] {
         let Self { gradient, x, output, affine, inverse, relu } = self;
         if relu {
             let positive = |x, g| if affine.of(x) > 0.0 { g } else { 0.0 };

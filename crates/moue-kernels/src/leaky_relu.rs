@@ -71,7 +71,7 @@ pub(crate) mod fast {
     use crate::flex::{tensor, values};
     use crate::lanes::sums_of_pairs;
     use crate::matrix::{TASK, written};
-    use crate::vectors::{Work, vectorised};
+    use crate::vectors::{Machine, Work, vectorised};
 
     pub(crate) fn forward(x: FlexTensor, scale: FlexTensor, bias: FlexTensor, slope: f32) -> FlexTensor {
         let shape = x.shape();
@@ -101,7 +101,7 @@ pub(crate) mod fast {
         type Output = ();
 
         #[inline(always)]
-        fn run<const FUSED: bool>(self) {
+        fn run<M: Machine>(self) {
             let Self { x, y, scale, bias, slope } = self;
             for (y, x) in y.iter_mut().zip(x) {
                 let before = x * scale + bias;
@@ -157,7 +157,7 @@ pub(crate) mod fast {
         type Output = [f32; 2];
 
         #[inline(always)]
-        fn run<const FUSED: bool>(self) -> [f32; 2] {
+        fn run<M: Machine>(self) -> [f32; 2] {
             let Self { x, y, output, gradient, scale, slope } = self;
             // First what passes, so that the sums have two factors to read.
             for ((slot, y), output) in gradient.iter_mut().zip(y).zip(output) {

@@ -71,7 +71,7 @@ pub(crate) mod fast {
     use super::*;
     use crate::flex::{tensor, values};
     use crate::matrix::{TASK, written};
-    use crate::vectors::{Work, exponential, vectorised};
+    use crate::vectors::{Machine, Work, exponential, vectorised};
 
     pub(crate) fn forward(x: FlexTensor, function: Logistic) -> FlexTensor {
         let shape = x.shape();
@@ -95,14 +95,14 @@ pub(crate) mod fast {
         type Output = ();
 
         #[inline(always)]
-        fn run<const FUSED: bool>(self) {
+        fn run<M: Machine>(self) {
             let Logistic { low, high, steepness } = self.function;
             for (y, x) in self.y.iter_mut().zip(self.x) {
                 // Beyond 87 the exponential would be infinite, and the result is the bound to the last bit already. Not
                 // `min`, which makes a number of what is none.
                 let power = -steepness * x;
                 let power = if power > 87.0 { 87.0 } else { power };
-                y.write(low + (high - low) / (1.0 + exponential::<FUSED>(power)));
+                y.write(low + (high - low) / (1.0 + exponential::<M>(power)));
             }
         }
     }
@@ -131,7 +131,7 @@ pub(crate) mod fast {
         type Output = ();
 
         #[inline(always)]
-        fn run<const FUSED: bool>(self) {
+        fn run<M: Machine>(self) {
             let Logistic { low, high, steepness } = self.function;
             let factor = -steepness / (high - low);
             for (slot, (y, output)) in self.gradient.iter_mut().zip(self.y.iter().zip(self.output)) {

@@ -189,26 +189,32 @@ const POOLED: usize = 8;
 /// each at most so long, in numbers (64 MiB).
 const POOLED_LENGTH: usize = 16 << 20;
 
+/// Where numbers start that vectors read: a vector of AVX-512 is a line of the cache, and should not lie in two.
+const ALIGNMENT: usize = 64;
+
 /// A borrowed buffer with arbitrary content; it goes back to the pool when dropped.
 pub(crate) struct Scratch {
     buffer: Vec<f32>,
+    start: usize,
     length: usize,
 }
 
 impl Scratch {
     /// A buffer of `length` numbers.
     pub(crate) fn new(length: usize) -> Self {
+        let room = length + ALIGNMENT / size_of::<f32>();
         let mut pool = POOL.lock().unwrap_or_else(PoisonError::into_inner);
         // The smallest that is long enough, else the longest, which then grows.
-        let fitting = (0..pool.len()).filter(|&n| pool[n].len() >= length).min_by_key(|&n| pool[n].len());
+        let fitting = (0..pool.len()).filter(|&n| pool[n].len() >= room).min_by_key(|&n| pool[n].len());
         let best = fitting.or_else(|| (0..pool.len()).max_by_key(|&n| pool[n].len()));
         let mut buffer = best.map(|n| pool.swap_remove(n)).unwrap_or_default();
         drop(pool);
-        if buffer.len() < length {
+        if buffer.len() < room {
             buffer.clear(); // Nothing to copy when it moves.
-            buffer.resize(length, 0.0);
+            buffer.resize(room, 0.0);
         }
-        Self { buffer, length }
+        let start = buffer.as_ptr().align_offset(ALIGNMENT).min(room - length);
+        Self { buffer, start, length }
     }
 }
 
@@ -216,13 +222,13 @@ impl Deref for Scratch {
     type Target = [f32];
 
     fn deref(&self) -> &[f32] {
-        &self.buffer[..self.length]
+        &self.buffer[self.start..][..self.length]
     }
 }
 
 impl DerefMut for Scratch {
     fn deref_mut(&mut self) -> &mut [f32] {
-        &mut self.buffer[..self.length]
+        &mut self.buffer[self.start..][..self.length]
     }
 }
 

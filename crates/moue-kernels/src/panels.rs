@@ -1,7 +1,7 @@
 //! Transformed numbers as panels of sixteen, and their products.
 
 use crate::matrix::Scratch;
-use crate::vectors::{LANES, multiply_add};
+use crate::vectors::{LANES, Machine, multiply_add};
 
 /// Sixteen numbers.
 pub(crate) type Vector = [f32; LANES];
@@ -122,20 +122,32 @@ impl RowBlocks {
 
 /// `out[r] += sum_t left[n][r][t] right[n][t]` over the blocks n and the sixteen t: the factors of a row lie side by side.
 #[inline(always)]
-pub(crate) fn multiply_rows<const FUSED: bool>(left: &[&[Vector]], right: &[&[Vector]], out: &mut [Vector]) {
-    const ROWS: usize = 6;
-    let whole = out.len() - out.len() % ROWS;
-    let (many, few) = out.split_at_mut(whole);
-    for (n, out) in many.chunks_exact_mut(ROWS).enumerate() {
-        side_by_side::<ROWS, FUSED>(left, n * ROWS, right, out);
-    }
-    for (n, out) in few.chunks_exact_mut(1).enumerate() {
-        side_by_side::<1, FUSED>(left, whole + n, right, out);
+pub(crate) fn multiply_rows<M: Machine>(left: &[&[Vector]], right: &[&[Vector]], out: &mut [Vector]) {
+    if M::AVX512 {
+        rows_side_by_side::<12, M>(left, right, out);
+    } else {
+        rows_side_by_side::<6, M>(left, right, out);
     }
 }
 
 #[inline(always)]
-fn side_by_side<const ROWS: usize, const FUSED: bool>(
+fn rows_side_by_side<const ROWS: usize, M: Machine>(
+    left: &[&[Vector]],
+    right: &[&[Vector]],
+    out: &mut [Vector],
+) {
+    let whole = out.len() - out.len() % ROWS;
+    let (many, few) = out.split_at_mut(whole);
+    for (n, out) in many.chunks_exact_mut(ROWS).enumerate() {
+        side_by_side::<ROWS, M>(left, n * ROWS, right, out);
+    }
+    for (n, out) in few.chunks_exact_mut(1).enumerate() {
+        side_by_side::<1, M>(left, whole + n, right, out);
+    }
+}
+
+#[inline(always)]
+fn side_by_side<const ROWS: usize, M: Machine>(
     left: &[&[Vector]],
     first: usize,
     right: &[&[Vector]],
@@ -150,9 +162,7 @@ fn side_by_side<const ROWS: usize, const FUSED: bool>(
         };
         for t in 0..LANES {
             for row in 0..ROWS {
-                for lane in 0..LANES {
-                    sums[row][lane] = multiply_add::<FUSED>(left[row][t], right[t][lane], sums[row][lane]);
-                }
+                add_product::<M>(left[row][t], &right[t], &mut sums[row]);
             }
         }
     }
@@ -161,27 +171,30 @@ fn side_by_side<const ROWS: usize, const FUSED: bool>(
 
 /// `out[r] = sum_t left[t][r] right[t]` for each of the at most sixteen rows of `out`; added to it on `add`.
 #[inline(always)]
-pub(crate) fn multiply<const FUSED: bool>(left: &[Vector], right: &[Vector], out: &mut [Vector], add: bool) {
-    // Up to six rows have their sums in registers all along.
+pub(crate) fn multiply<M: Machine>(left: &[Vector], right: &[Vector], out: &mut [Vector], add: bool) {
+    if M::AVX512 && out.len() == LANES {
+        return rows_of::<LANES, M>(left, 0, right, out, add);
+    }
+    // Up to six rows, whose sums stay in registers.
     let (rows, parts) = (out.len(), out.len().div_ceil(6));
     let mut first = 0;
     for part in 0..parts {
         let end = (part + 1) * rows / parts;
         let out = &mut out[first..end];
         match end - first {
-            1 => rows_of::<1, FUSED>(left, first, right, out, add),
-            2 => rows_of::<2, FUSED>(left, first, right, out, add),
-            3 => rows_of::<3, FUSED>(left, first, right, out, add),
-            4 => rows_of::<4, FUSED>(left, first, right, out, add),
-            5 => rows_of::<5, FUSED>(left, first, right, out, add),
-            _ => rows_of::<6, FUSED>(left, first, right, out, add),
+            1 => rows_of::<1, M>(left, first, right, out, add),
+            2 => rows_of::<2, M>(left, first, right, out, add),
+            3 => rows_of::<3, M>(left, first, right, out, add),
+            4 => rows_of::<4, M>(left, first, right, out, add),
+            5 => rows_of::<5, M>(left, first, right, out, add),
+            _ => rows_of::<6, M>(left, first, right, out, add),
         }
         first = end;
     }
 }
 
 #[inline(always)]
-fn rows_of<const ROWS: usize, const FUSED: bool>(
+fn rows_of<const ROWS: usize, M: Machine>(
     left: &[Vector],
     first: usize,
     right: &[Vector],
@@ -192,14 +205,169 @@ fn rows_of<const ROWS: usize, const FUSED: bool>(
     let mut sums = [[0.0_f32; LANES]; ROWS];
     for (left, right) in left.iter().zip(right) {
         for row in 0..ROWS {
-            for lane in 0..LANES {
-                sums[row][lane] = multiply_add::<FUSED>(left[first + row], right[lane], sums[row][lane]);
-            }
+            add_product::<M>(left[first + row], right, &mut sums[row]);
         }
     }
-    for (out, sums) in out.iter_mut().zip(sums) {
-        for lane in 0..LANES {
-            out[lane] = if add { out[lane] + sums[lane] } else { sums[lane] };
+    for (out, sum) in out.iter_mut().zip(&sums) {
+        if add {
+            self::add::<M>(sum, out);
+        } else {
+            *out = *sum;
+        }
+    }
+}
+
+/// `sum += factor vector`.
+#[inline(always)]
+fn add_product<M: Machine>(factor: f32, vector: &Vector, sum: &mut Vector) {
+    #[cfg(target_arch = "x86_64")]
+    if M::AVX512 {
+        // SAFETY: the machine has AVX-512.
+        return unsafe { avx512::add_product(factor, vector, sum) };
+    }
+    for lane in 0..LANES {
+        sum[lane] = multiply_add::<M>(factor, vector[lane], sum[lane]);
+    }
+}
+
+/// `product *= factors`.
+#[inline(always)]
+pub(crate) fn scale<M: Machine>(factors: &Vector, product: &mut Vector) {
+    #[cfg(target_arch = "x86_64")]
+    if M::AVX512 {
+        // SAFETY: the machine has AVX-512.
+        return unsafe { avx512::scale(factors, product) };
+    }
+    for lane in 0..LANES {
+        product[lane] *= factors[lane];
+    }
+}
+
+/// `sum += vector`.
+#[inline(always)]
+pub(crate) fn add<M: Machine>(vector: &Vector, sum: &mut Vector) {
+    #[cfg(target_arch = "x86_64")]
+    if M::AVX512 {
+        // SAFETY: the machine has AVX-512.
+        return unsafe { avx512::add(vector, sum) };
+    }
+    for lane in 0..LANES {
+        sum[lane] += vector[lane];
+    }
+}
+
+/// Vectors as vectors: of loops over their numbers within a loop over vectors, compilers make gathers and scatters.
+#[cfg(target_arch = "x86_64")]
+mod avx512 {
+    use std::arch::x86_64::*;
+
+    use super::Vector;
+
+    #[inline]
+    #[target_feature(enable = "avx512f")]
+    pub(super) fn add_product(factor: f32, vector: &Vector, sum: &mut Vector) {
+        // SAFETY: each load and the store is of a whole vector.
+        unsafe {
+            let product = _mm512_fmadd_ps(
+                _mm512_set1_ps(factor),
+                _mm512_loadu_ps(vector.as_ptr()),
+                _mm512_loadu_ps(sum.as_ptr()),
+            );
+            _mm512_storeu_ps(sum.as_mut_ptr(), product);
+        }
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx512f")]
+    pub(super) fn scale(factors: &Vector, product: &mut Vector) {
+        // SAFETY: each load and the store is of a whole vector.
+        unsafe {
+            let (a, b) = (_mm512_loadu_ps(factors.as_ptr()), _mm512_loadu_ps(product.as_ptr()));
+            _mm512_storeu_ps(product.as_mut_ptr(), _mm512_mul_ps(a, b));
+        }
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx512f")]
+    pub(super) fn add(vector: &Vector, sum: &mut Vector) {
+        // SAFETY: each load and the store is of a whole vector.
+        unsafe {
+            let (a, b) = (_mm512_loadu_ps(vector.as_ptr()), _mm512_loadu_ps(sum.as_ptr()));
+            _mm512_storeu_ps(sum.as_mut_ptr(), _mm512_add_ps(a, b));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::vectors::{Work, on_each_machine};
+
+    /// `left` by `right` for so many rows, then the same added to it.
+    #[derive(Clone)]
+    struct Multiplied<'a> {
+        left: &'a [Vector],
+        right: &'a [Vector],
+        rows: usize,
+    }
+
+    impl Work for Multiplied<'_> {
+        type Output = Vec<Vector>;
+
+        #[inline(always)]
+        fn run<M: Machine>(self) -> Vec<Vector> {
+            let mut out = vec![[f32::NAN; LANES]; self.rows];
+            multiply::<M>(self.left, self.right, &mut out, false);
+            multiply::<M>(self.left, self.right, &mut out, true);
+            out
+        }
+    }
+
+    /// The products of many rows.
+    #[derive(Clone)]
+    struct Rows<'a>(&'a [Vector], &'a [Vector]);
+
+    impl Work for Rows<'_> {
+        type Output = Vec<Vector>;
+
+        #[inline(always)]
+        fn run<M: Machine>(self) -> Vec<Vector> {
+            let (left, right) = (self.0, self.1);
+            let mut out = vec![ZERO; left.len() / 2];
+            let (a, b) = left.split_at(out.len());
+            multiply_rows::<M>(&[a, b], &[&right[..LANES], &right[LANES..]], &mut out);
+            out
+        }
+    }
+
+    /// Small whole numbers, whose sums of products are exact.
+    fn vectors(count: usize, seed: usize) -> Vec<Vector> {
+        let number = |n: usize| ((n * 7 + seed) % 11) as f32 - 5.0;
+        (0..count).map(|n| std::array::from_fn(|lane| number(n * 3 + lane))).collect()
+    }
+
+    #[test]
+    fn products_are_the_same_on_every_machine() {
+        let (left, right) = (vectors(37, 1), vectors(37, 2));
+        for rows in 1..=LANES {
+            let expected = |row: usize, lane: usize| -> f32 {
+                2.0 * left.iter().zip(&right).map(|(left, right)| left[row] * right[lane]).sum::<f32>()
+            };
+            let expected: Vec<Vector> =
+                (0..rows).map(|row| std::array::from_fn(|lane| expected(row, lane))).collect();
+            for found in on_each_machine(&Multiplied { left: &left, right: &right, rows }) {
+                assert_eq!(found, expected, "{rows} rows");
+            }
+        }
+        let (left, right) = (vectors(2 * 31, 3), vectors(2 * LANES, 4));
+        let expected = |row: usize, lane: usize| -> f32 {
+            let halves = [(&left[row], &right[..LANES]), (&left[31 + row], &right[LANES..])];
+            halves.map(|(left, right)| (0..LANES).map(|t| left[t] * right[t][lane]).sum::<f32>()).iter().sum()
+        };
+        let expected: Vec<Vector> =
+            (0..31).map(|row| std::array::from_fn(|lane| expected(row, lane))).collect();
+        for found in on_each_machine(&Rows(&left, &right)) {
+            assert_eq!(found, expected);
         }
     }
 }

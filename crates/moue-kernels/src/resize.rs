@@ -169,7 +169,7 @@ pub(crate) mod fast {
     use super::*;
     use crate::flex::{tensor, values};
     use crate::matrix::{TASK, written};
-    use crate::vectors::{Work, vectorised};
+    use crate::vectors::{Machine, Work, vectorised};
 
     /// One plane of `[height, width]` into another. Every element of `y` is written.
     type Rows = fn(Plane<'_>);
@@ -186,7 +186,7 @@ pub(crate) mod fast {
         type Output = ();
 
         #[inline(always)]
-        fn run<const FUSED: bool>(self) {
+        fn run<M: Machine>(self) {
             (self.rows)(self);
         }
     }

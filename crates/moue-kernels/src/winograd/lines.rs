@@ -2,7 +2,7 @@
 
 use super::form::across;
 use crate::panels::{Vector, ZERO};
-use crate::vectors::LANES;
+use crate::vectors::{LANES, Machine};
 
 /// `f` down each column of `I` lines of `width` numbers: `O` lines.
 #[inline(always)]
@@ -49,18 +49,14 @@ fn four(numbers: &[f32], at: usize) -> &[f32; 4] {
 
 /// The `N` numbers, 4 to 8, that start at each of sixteen places of `line`: lane n of `d[j]` is number j of place n.
 #[inline(always)]
-pub(super) fn read<const N: usize, const FUSED: bool>(
-    line: &[f32],
-    offsets: &[usize; LANES],
-    d: &mut [Vector; N],
-) {
+pub(super) fn read<const N: usize, M: Machine>(line: &[f32], offsets: &[usize; LANES], d: &mut [Vector; N]) {
     for start in [0, 8] {
-        let left = eight_rows::<FUSED>(fours(line, offsets, start, 0));
+        let left = eight_rows::<M>(fours(line, offsets, start, 0));
         for j in 0..4 {
             d[j][start..][..8].copy_from_slice(&left[j]);
         }
         if N > 4 {
-            let right = eight_rows::<FUSED>(fours(line, offsets, start, N - 4));
+            let right = eight_rows::<M>(fours(line, offsets, start, N - 4));
             for j in 4..N {
                 d[j][start..][..8].copy_from_slice(&right[j + 4 - N]);
             }
@@ -85,10 +81,10 @@ fn fours<'a>(line: &'a [f32], offsets: &[usize; LANES], first: usize, beyond: us
 
 /// Eight rows of four as four columns of eight.
 #[inline(always)]
-fn eight_rows<const FUSED: bool>(rows: [&[f32; 4]; 8]) -> [[f32; 8]; 4] {
+fn eight_rows<M: Machine>(rows: [&[f32; 4]; 8]) -> [[f32; 8]; 4] {
     #[cfg(target_arch = "x86_64")]
-    if FUSED {
-        // SAFETY: on x86-64 `FUSED` says that the machine has AVX2.
+    if M::AVX2 {
+        // SAFETY: the machine has AVX2.
         return unsafe { avx::columns(rows) };
     }
     let mut columns = [[0.0; 8]; 4];
@@ -102,10 +98,10 @@ fn eight_rows<const FUSED: bool>(rows: [&[f32; 4]; 8]) -> [[f32; 8]; 4] {
 
 /// The first four numbers of each lane: `rows[n]` of lane n.
 #[inline(always)]
-pub(super) fn rows<const FUSED: bool>(y: [&Vector; 4], rows: &mut [[f32; 4]; LANES]) {
+pub(super) fn rows<M: Machine>(y: [&Vector; 4], rows: &mut [[f32; 4]; LANES]) {
     #[cfg(target_arch = "x86_64")]
-    if FUSED {
-        // SAFETY: on x86-64 `FUSED` says that the machine has AVX2.
+    if M::AVX2 {
+        // SAFETY: the machine has AVX2.
         unsafe { avx::rows(y, rows) };
         return;
     }

@@ -9,7 +9,7 @@ use super::tiles::transformed_lines;
 use super::{Plan, TILE};
 use crate::matrix::Scratch;
 use crate::panels::{Panels, Vector, ZERO, multiply};
-use crate::vectors::{LANES, Work};
+use crate::vectors::{LANES, Machine, Work};
 
 /// Sixteen channels of the image or of the map, side by side.
 pub(super) struct Channels<'a, F> {
@@ -35,11 +35,11 @@ impl<F: Form<P, TILE, R>, const P: usize, const R: usize> Work for ImageChannels
     type Output = ();
 
     #[inline(always)]
-    fn run<const FUSED: bool>(self) {
+    fn run<M: Machine>(self) {
         let Channels { plan, strips, numbers, block, panel, frequency, .. } = self.0;
         let look = |row: usize| plan.look(row);
         let plane = |row: usize, sample: usize| plan.image_plane(numbers, row, sample);
-        transformed::<P, P, FUSED>(strips, [block, plan.inner()], look, plane, (panel, frequency), F::image);
+        transformed::<P, P, M>(strips, [block, plan.inner()], look, plane, (panel, frequency), F::image);
     }
 }
 
@@ -47,18 +47,18 @@ impl<F: Form<P, TILE, R>, const P: usize, const R: usize> Work for MapChannels<'
     type Output = ();
 
     #[inline(always)]
-    fn run<const FUSED: bool>(self) {
+    fn run<M: Machine>(self) {
         let Channels { plan, strips, numbers, block, panel, frequency, .. } = self.0;
         let look = |_| plan.look_at_map();
         let plane = |row: usize, sample: usize| plan.map_plane(numbers, row, sample);
         let (count, f) = (plan.shapes.outer, F::map_transposed);
-        transformed::<TILE, P, FUSED>(strips, [block, count], look, plane, (panel, frequency), f);
+        transformed::<TILE, P, M>(strips, [block, count], look, plane, (panel, frequency), f);
     }
 }
 
 /// Transforms the tiles of a block of the `count` channels, of which `plane` gives the planes by channel and sample.
 #[inline(always)]
-fn transformed<'a, const I: usize, const O: usize, const FUSED: bool>(
+fn transformed<'a, const I: usize, const O: usize, M: Machine>(
     strips: &Strips,
     [block, count]: [usize; 2],
     look: impl Fn(usize) -> Look,
@@ -86,7 +86,7 @@ fn transformed<'a, const I: usize, const O: usize, const FUSED: bool>(
             *offset += lane * length;
         }
         for i in 0..O {
-            read::<I, FUSED>(&lines[i * strips.width..], &offsets, &mut d);
+            read::<I, M>(&lines[i * strips.width..], &offsets, &mut d);
             across(&d, &mut v, &f);
             for (j, v) in v.iter().enumerate() {
                 panel[(i * O + j) * frequency + tile] = *v;
@@ -114,13 +114,13 @@ impl Work for Products<'_> {
     type Output = ();
 
     #[inline(always)]
-    fn run<const FUSED: bool>(self) {
+    fn run<M: Machine>(self) {
         let Self { frequency, images, maps, blocks, outer, tiles, sums, add } = self;
         for (block, sums) in sums.chunks_exact_mut(outer).take(blocks).enumerate() {
             let right = &images.vectors()[images.start(frequency, block)..][..tiles];
             for (n, sums) in sums.chunks_mut(LANES).enumerate() {
                 let left = &maps.vectors()[maps.start(frequency, n)..][..tiles];
-                multiply::<FUSED>(left, right, sums, add);
+                multiply::<M>(left, right, sums, add);
             }
         }
     }

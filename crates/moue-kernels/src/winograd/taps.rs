@@ -1,6 +1,7 @@
 //! The weight, to its transform and back.
 
 use std::marker::PhantomData;
+use std::ops::Range;
 
 use rayon::prelude::*;
 
@@ -8,7 +9,7 @@ use super::form::{Form, both};
 use super::lines::{read, rows};
 use super::{Plan, TILE};
 use crate::panels::{Layout, Panels, Vector, ZERO};
-use crate::vectors::{LANES, Work, vectorised};
+use crate::vectors::{LANES, Machine, Work, vectorised};
 
 /// Where the first tap lies that a channel of the map has of one of [`Plan::inner`].
 #[inline(always)]
@@ -52,11 +53,13 @@ impl<F: Form<P, TILE, R>, const P: usize, const R: usize> Taps<'_, F, P, R> {
         panels
     }
 
-    /// One of their blocks.
-    pub(super) fn block(plan: &Plan, weight: &[f32], scatter: bool, block: usize) -> Panels {
-        let mut panels = Panels::by_block(P * P, 1, Self::shape(plan, scatter)[1]);
-        let (frequency, panel) = (panels.layout().frequency, panels.vectors_mut());
-        vectorised(Taps::<F, P, R> { plan, weight, scatter, block, panel, frequency, form: PhantomData });
+    /// Some of their blocks.
+    pub(super) fn blocks(plan: &Plan, weight: &[f32], scatter: bool, blocks: Range<usize>) -> Panels {
+        let mut panels = Panels::by_block(P * P, blocks.len(), Self::shape(plan, scatter)[1]);
+        let Layout { frequency, block: size } = panels.layout();
+        for (block, panel) in blocks.zip(panels.vectors_mut().chunks_exact_mut(size)) {
+            vectorised(Taps::<F, P, R> { plan, weight, scatter, block, panel, frequency, form: PhantomData });
+        }
         panels
     }
 
@@ -72,7 +75,7 @@ impl<F: Form<P, TILE, R>, const P: usize, const R: usize> Work for Taps<'_, F, P
     type Output = ();
 
     #[inline(always)]
-    fn run<const FUSED: bool>(self) {
+    fn run<M: Machine>(self) {
         let Self { plan, weight, scatter, block, panel, frequency, .. } = self;
         let [down, right] = steps(plan);
         let [columns, rows] = Self::shape(plan, scatter);
@@ -89,8 +92,8 @@ impl<F: Form<P, TILE, R>, const P: usize, const R: usize> Work for Taps<'_, F, P
             if R == 3 {
                 // Nine taps in a row: the first eight and the last four.
                 let offsets = std::array::from_fn(first);
-                read::<8, FUSED>(weight, &offsets, &mut eight);
-                read::<4, FUSED>(&weight[5..], &offsets, &mut four);
+                read::<8, M>(weight, &offsets, &mut eight);
+                read::<4, M>(&weight[5..], &offsets, &mut four);
                 for tap in 0..R * R {
                     g[tap / R][tap % R] = if tap < 8 { eight[tap] } else { four[3] };
                 }
@@ -131,7 +134,7 @@ impl<F: Form<P, TILE, R>, const P: usize, const R: usize> Work for TapsBack<'_, 
     type Output = ();
 
     #[inline(always)]
-    fn run<const FUSED: bool>(self) {
+    fn run<M: Machine>(self) {
         let Self { plan, sums, outer, row, .. } = self;
         let [down, right] = steps(plan);
         let (mut u, mut half, mut g) = ([[ZERO; P]; P], [[ZERO; P]; R], [[ZERO; R]; R]);
@@ -144,8 +147,8 @@ impl<F: Form<P, TILE, R>, const P: usize, const R: usize> Work for TapsBack<'_, 
             let inner = first..plan.inner().min(first + LANES);
             if R == 3 {
                 let [a, b, c, d, e, f, g, h, last]: [&Vector; 9] = std::array::from_fn(|n| &g[n / R][n % R]);
-                rows::<FUSED>([a, b, c, d], &mut fours[0]);
-                rows::<FUSED>([e, f, g, h], &mut fours[1]);
+                rows::<M>([a, b, c, d], &mut fours[0]);
+                rows::<M>([e, f, g, h], &mut fours[1]);
                 for (lane, inner) in inner.enumerate() {
                     let taps = &mut row[first_tap(plan, 0, inner)..][..9];
                     taps[..4].copy_from_slice(&fours[0][lane]);

@@ -13,7 +13,7 @@ use super::taps::Taps;
 use super::{Plan, TILE};
 use crate::matrix::{Scratch, Shared};
 use crate::panels::{Layout, Panels, Vector, ZERO, multiply};
-use crate::vectors::{LANES, Work, vectorised};
+use crate::vectors::{LANES, Machine, Work, vectorised};
 
 /// Tiles that a task transforms: some of the channels of what a convolution, or its transpose, reads.
 struct Tiles<'a, F> {
@@ -57,7 +57,7 @@ struct ImageResults<'a, F, const P: usize, const R: usize>(Results<'a, F, f32>);
 pub(super) enum Weight<'a> {
     /// Transformed, where many strips of tiles read it.
     Transformed(Panels),
-    /// As it is, where one does: block after block is transformed in the cache where it is read.
+    /// As it is, where one does: a few blocks after the other are transformed in the cache where they are read.
     Plain(&'a [f32]),
 }
 
@@ -72,13 +72,17 @@ impl Weight<'_> {
     ) {
         match self {
             Self::Transformed(panels) => each(panels, 0, blocks),
-            Self::Plain(weight) => blocks.for_each(|block| {
-                let panels = Taps::<F, P, R>::block(plan, weight, scatter, block);
-                each(&panels, block, block..block + 1);
+            Self::Plain(weight) => blocks.clone().step_by(TOGETHER).for_each(|first| {
+                let blocks = first..(first + TOGETHER).min(blocks.end);
+                let panels = Taps::<F, P, R>::blocks(plan, weight, scatter, blocks.clone());
+                each(&panels, first, blocks);
             }),
         }
     }
 }
+
+/// So many blocks go through the tiles together, which may lie in a slower cache.
+const TOGETHER: usize = 2;
 
 /// Calls `each` with each of `parts` parts of `0..count` that is not empty, on as many threads as there are.
 fn in_parts(count: usize, parts: usize, each: impl Fn(Range<usize>) + Sync) {
@@ -161,7 +165,7 @@ pub(super) fn transformed_lines<'a, const I: usize, const O: usize>(
 
 /// Transforms the rows of sixteen tiles from `I` columns to `O` and writes them at row `row` of their block.
 #[inline(always)]
-fn transformed_tiles<const I: usize, const O: usize, const FUSED: bool>(
+fn transformed_tiles<const I: usize, const O: usize, M: Machine>(
     [block, row]: [usize; 2],
     lines: &[f32],
     width: usize,
@@ -171,7 +175,7 @@ fn transformed_tiles<const I: usize, const O: usize, const FUSED: bool>(
 ) {
     let (mut d, mut v) = ([ZERO; I], [ZERO; O]);
     for i in 0..O {
-        read::<I, FUSED>(&lines[i * width..], offsets, &mut d);
+        read::<I, M>(&lines[i * width..], offsets, &mut d);
         across(&d, &mut v, &f);
         for (j, v) in v.iter().enumerate() {
             // SAFETY: the row, a channel, is this task's alone.
@@ -183,7 +187,7 @@ fn transformed_tiles<const I: usize, const O: usize, const FUSED: bool>(
 
 /// Transforms the tiles of the task's channels, of which `plane` gives the planes by channel and sample.
 #[inline(always)]
-fn transformed<'a, F, const I: usize, const O: usize, const FUSED: bool>(
+fn transformed<'a, F, const I: usize, const O: usize, M: Machine>(
     Tiles { strips, channels, tiles, layout, .. }: Tiles<'_, F>,
     look: impl Fn(usize) -> Look,
     plane: impl Fn(usize, usize) -> &'a [f32],
@@ -197,7 +201,7 @@ fn transformed<'a, F, const I: usize, const O: usize, const FUSED: bool>(
         transformed_lines::<I, O>(strips, &look(row), plane, &mut buffer, &mut lines, &f);
         for (block, offsets) in offsets.iter().enumerate() {
             let to = (tiles, layout);
-            transformed_tiles::<I, O, FUSED>([block, row], &lines, strips.width, offsets, to, &f);
+            transformed_tiles::<I, O, M>([block, row], &lines, strips.width, offsets, to, &f);
         }
     }
 }
@@ -206,10 +210,10 @@ impl<F: Form<P, TILE, R>, const P: usize, const R: usize> Work for ImageTiles<'_
     type Output = ();
 
     #[inline(always)]
-    fn run<const FUSED: bool>(self) {
+    fn run<M: Machine>(self) {
         let (plan, image) = (self.0.plan, self.0.input);
         let plane = |row: usize, sample: usize| plan.image_plane(image, row, sample);
-        transformed::<F, P, P, FUSED>(self.0, |row| plan.look(row), plane, F::image);
+        transformed::<F, P, P, M>(self.0, |row| plan.look(row), plane, F::image);
     }
 }
 
@@ -217,12 +221,11 @@ impl<F: Form<P, TILE, R>, const P: usize, const R: usize> Work for MapResults<'_
     type Output = ();
 
     #[inline(always)]
-    fn run<const FUSED: bool>(self) {
+    fn run<M: Machine>(self) {
         let Results { plan, strips, tiles, taps, first, blocks, output, .. } = self.0;
         let shapes = &plan.shapes;
         let channels = blocks.start * LANES..(blocks.end * LANES).min(shapes.outer);
-        let out =
-            products::<FUSED>([P * P, strips.blocks()], (taps, first), &channels, (tiles, plan.inner()));
+        let out = products::<M>([P * P, strips.blocks()], (taps, first), &channels, (tiles, plan.inner()));
         let covered = strips.columns * TILE;
         let (mut v, mut y, mut fours) = ([ZERO; P], [ZERO; TILE], [[0.0; TILE]; LANES]);
         let mut lines = Scratch::new(strips.tile_rows * P * covered);
@@ -236,7 +239,7 @@ impl<F: Form<P, TILE, R>, const P: usize, const R: usize> Work for MapResults<'_
                         *v = out.vectors()[out.start(i * P + j, block) + n];
                     }
                     across(&v, &mut y, F::map);
-                    rows::<FUSED>([&y[0], &y[1], &y[2], &y[3]], &mut fours);
+                    rows::<M>([&y[0], &y[1], &y[2], &y[3]], &mut fours);
                     let real = LANES.min(strips.tiles - block * LANES);
                     for (four, offset) in fours.iter().zip(offsets).take(real) {
                         lines[offset + i * covered..][..TILE].copy_from_slice(four);
@@ -261,10 +264,10 @@ impl<F: Form<P, TILE, R>, const P: usize, const R: usize> Work for MapTiles<'_, 
     type Output = ();
 
     #[inline(always)]
-    fn run<const FUSED: bool>(self) {
+    fn run<M: Machine>(self) {
         let (plan, map) = (self.0.plan, self.0.input);
         let plane = |row: usize, sample: usize| plan.map_plane(map, row, sample);
-        transformed::<F, TILE, P, FUSED>(self.0, |_| plan.look_at_map(), plane, F::map_transposed);
+        transformed::<F, TILE, P, M>(self.0, |_| plan.look_at_map(), plane, F::map_transposed);
     }
 }
 
@@ -272,12 +275,11 @@ impl<F: Form<P, TILE, R>, const P: usize, const R: usize> Work for ImageResults<
     type Output = ();
 
     #[inline(always)]
-    fn run<const FUSED: bool>(self) {
+    fn run<M: Machine>(self) {
         let Results { plan, strips, tiles, taps, first, blocks, output, .. } = self.0;
         let shapes = &plan.shapes;
         let channels = blocks.start * LANES..(blocks.end * LANES).min(plan.inner());
-        let out =
-            products::<FUSED>([P * P, strips.blocks()], (taps, first), &channels, (tiles, shapes.outer));
+        let out = products::<M>([P * P, strips.blocks()], (taps, first), &channels, (tiles, shapes.outer));
         let (mut v, mut d, mut fours) = ([ZERO; P], [ZERO; P], [[0.0; TILE]; LANES]);
         let (mut sums, mut patches) = (Scratch::new(P * strips.width), Scratch::new(P * strips.width));
         let mut buffer = Scratch::new(strips.len());
@@ -295,7 +297,7 @@ impl<F: Form<P, TILE, R>, const P: usize, const R: usize> Work for ImageResults<
                         *v = out.vectors()[out.start(i * P + j, block) + n];
                     }
                     across(&v, &mut d, F::image_transposed);
-                    rows::<FUSED>([&d[0], &d[1], &d[2], &d[3]], &mut fours);
+                    rows::<M>([&d[0], &d[1], &d[2], &d[3]], &mut fours);
                     let real = LANES.min(strips.tiles - block * LANES);
                     for (lane, (four, offset)) in fours.iter().zip(offsets).enumerate().take(real) {
                         let start = offset + i * strips.width;
@@ -331,7 +333,7 @@ impl<F: Form<P, TILE, R>, const P: usize, const R: usize> Work for ImageResults<
 
 /// Multiplies the transformed tiles, of so many rows, by the transformed taps of some channels.
 #[inline(always)]
-fn products<const FUSED: bool>(
+fn products<M: Machine>(
     [frequencies, blocks]: [usize; 2],
     (taps, first): (&Panels, usize),
     channels: &Range<usize>,
@@ -346,7 +348,7 @@ fn products<const FUSED: bool>(
             let out = &mut out.vectors_mut()[start..][..channels.len()];
             for (n, out) in (first..).zip(out.chunks_mut(LANES)) {
                 let left = &taps.vectors()[taps.start(frequency, n)..][..depth];
-                multiply::<FUSED>(left, right, out, false);
+                multiply::<M>(left, right, out, false);
             }
         }
     }

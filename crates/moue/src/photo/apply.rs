@@ -10,7 +10,7 @@
 
 use burn::tensor::Tensor;
 use image::RgbImage;
-use moue_kernels::vectors::{Work, vectorised};
+use moue_kernels::vectors::{Machine, Work, vectorised};
 use rayon::prelude::*;
 
 use super::align::FaceSquare;
@@ -313,7 +313,7 @@ impl<T: Sample> Work for Line<'_, T> {
     type Output = ();
 
     #[inline(always)]
-    fn run<const FUSED: bool>(self) {
+    fn run<M: Machine>(self) {
         for (column, pixel) in self.line.chunks_exact_mut(self.edit.channels).enumerate() {
             self.edit.edit_pixel(self.photo, [self.edit.left + column, self.y], pixel);
         }
