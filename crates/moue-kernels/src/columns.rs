@@ -114,13 +114,7 @@ impl Shapes {
             values[..inside.start].fill(0.0);
             values[inside.end..].fill(0.0);
             let (values, line) = (&mut values[inside.clone()], &line[first..]);
-            match self.stride {
-                1 => values.copy_from_slice(&line[..inside.len()]),
-                2 => values.iter_mut().zip(line.chunks(2)).for_each(|(value, pair)| *value = pair[0]),
-                stride => {
-                    values.iter_mut().zip(line.iter().step_by(stride)).for_each(|(value, x)| *value = *x)
-                }
-            }
+            read_every(self.stride, line, values);
         }
     }
 
@@ -131,11 +125,7 @@ impl Shapes {
         for (row, values) in rows.zip(values.chunks_exact(self.map[1])) {
             let Some(line) = self.line(row, vertical) else { continue };
             let (values, line) = (&values[inside.clone()], &mut plane[line][first..]);
-            match self.stride {
-                1 => line.iter_mut().zip(values).for_each(|(x, value)| *x += value),
-                2 => line.chunks_mut(2).zip(values).for_each(|(pair, value)| pair[0] += value),
-                stride => line.iter_mut().step_by(stride).zip(values).for_each(|(x, value)| *x += value),
-            }
+            add_every(self.stride, values, line);
         }
     }
 
@@ -157,6 +147,37 @@ impl Shapes {
     }
 }
 
+/// Every number of `line` that is so many after the last, from the first on, as many as there are `values`.
+#[inline(always)]
+pub(crate) fn read_every(stride: usize, line: &[f32], values: &mut [f32]) {
+    match stride {
+        1 => values.copy_from_slice(&line[..values.len()]),
+        2 => {
+            let (pairs, single) = line.as_chunks::<2>();
+            let rest = values.len().saturating_sub(pairs.len());
+            values.iter_mut().zip(pairs).for_each(|(value, pair)| *value = pair[0]);
+            if rest > 0 {
+                values[pairs.len()..].copy_from_slice(&single[..rest]);
+            }
+        }
+        _ => values.iter_mut().zip(line.iter().step_by(stride)).for_each(|(value, x)| *value = *x),
+    }
+}
+
+/// The transpose of [`read_every`].
+#[inline(always)]
+pub(crate) fn add_every(stride: usize, values: &[f32], line: &mut [f32]) {
+    match stride {
+        1 => line.iter_mut().zip(values).for_each(|(x, value)| *x += value),
+        2 => {
+            let (pairs, single) = line.as_chunks_mut::<2>();
+            pairs.iter_mut().zip(values).for_each(|(pair, value)| pair[0] += value);
+            single.iter_mut().zip(values.iter().skip(pairs.len())).for_each(|(x, value)| *x += value);
+        }
+        _ => line.iter_mut().step_by(stride).zip(values).for_each(|(x, value)| *x += value),
+    }
+}
+
 /// `0..count` in runs of about equal length, at most `longest` each (at least 1).
 fn evenly(count: usize, longest: usize) -> Vec<Range<usize>> {
     let runs = count.div_ceil(longest.max(1));
@@ -166,6 +187,24 @@ fn evenly(count: usize, longest: usize) -> Vec<Range<usize>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_number_is_read_and_added_to_where_it_lies() {
+        let line: Vec<f32> = (1..=9).map(|n| n as f32).collect();
+        for stride in 1..=3 {
+            for count in 0..=9_usize.div_ceil(stride) {
+                let mut values = vec![0.0; count];
+                read_every(stride, &line, &mut values);
+                assert!(values.iter().enumerate().all(|(n, value)| *value == line[n * stride]));
+                let mut sums = line.clone();
+                add_every(stride, &values, &mut sums);
+                for (n, sum) in sums.iter().enumerate() {
+                    let read = n % stride == 0 && n / stride < count;
+                    assert_eq!(*sum, if read { 2.0 * line[n] } else { line[n] });
+                }
+            }
+        }
+    }
 
     #[test]
     fn groups_cover_every_position_once_within_the_limit() {

@@ -94,13 +94,16 @@ impl Command {
     }
 }
 
+/// More threads than any machine has cores: tens of thousands can stop one that has few.
+pub(crate) const MOST_THREADS: i64 = 1024;
+
 #[derive(Debug, Args)]
 pub(crate) struct Compute {
     /// Where to compute: auto, cpu, cuda:0 or wgpu
     #[arg(long, default_value = "auto", value_name = "DEVICE")]
     pub(crate) device: String,
     /// CPU threads [default: one for each core]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=MOST_THREADS))]
     pub(crate) threads: Option<u16>,
 }
 

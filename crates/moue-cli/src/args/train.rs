@@ -6,8 +6,8 @@ use clap::{Args, ValueEnum};
 use moue::base::expression::Targets;
 use moue::data::sources::Layout;
 
-use super::Compute;
 use super::translate::parse_expressions;
+use super::{Compute, MOST_THREADS};
 
 pub(crate) const PREPARE_EXAMPLES: &str = "\
 SOURCE is one of
@@ -55,7 +55,7 @@ pub(crate) struct Prepare {
     #[arg(long, value_enum)]
     pub(crate) subset: Option<Subset>,
     /// Photos worked on at a time [default: one for each core]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=MOST_THREADS))]
     pub(crate) threads: Option<u16>,
     /// Print what was prepared as a JSON object
     #[arg(long)]

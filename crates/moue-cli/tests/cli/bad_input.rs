@@ -171,6 +171,7 @@ fn wrong_usage_is_exit_code_2_and_says_what_is_right() {
         ("translate a.jpg --to merry", &["merry", "surprised"][..]),
         ("translate", &["PHOTO"]),
         ("train --threads 0", &["0"]),
+        ("translate face.jpg --to happy --threads 65535", &["65535", "1..=1024"]),
         ("train --resume a --out b", &["--resume"]),
         ("train --resume a --preset small", &["--preset"]),
         ("trian", &["train"]),

@@ -1,5 +1,6 @@
 //! Images in strips with zeros around them, and the tiles that lie in them.
 
+use crate::columns::{add_every, read_every};
 use crate::vectors::LANES;
 
 /// Tile rows of one sample that lie together.
@@ -86,11 +87,7 @@ impl Strips {
                 line[..inside.start].iter_mut().for_each(|value| *value = 0.0);
                 line[inside.end..].iter_mut().for_each(|value| *value = 0.0);
                 let (line, row) = (&mut line[inside.clone()], &plane[y * look.size[1] + first..]);
-                if look.stride == 1 {
-                    line.copy_from_slice(&row[..inside.len()]);
-                } else {
-                    line.iter_mut().zip(row.chunks(look.stride)).for_each(|(value, pair)| *value = pair[0]);
-                }
+                read_every(look.stride, row, line);
             }
         }
     }
@@ -108,7 +105,7 @@ impl Strips {
                 let Some(y) = look.row(top + n) else { continue };
                 let (inside, first) = look.columns(self.width);
                 let (line, row) = (&line[inside], &mut row(run.sample, y)[first..]);
-                row.chunks_mut(look.stride).zip(line).for_each(|(pixels, value)| pixels[0] += value);
+                add_every(look.stride, line, row);
             }
         }
     }
