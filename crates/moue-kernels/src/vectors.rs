@@ -13,7 +13,7 @@ pub trait Machine {
     const FUSED: bool;
     /// Whether it has AVX2.
     const AVX2: bool;
-    /// Whether it has AVX-512: registers of [`LANES`] numbers, and twice as many.
+    /// Whether it has AVX-512: registers of sixteen numbers, and twice as many.
     const AVX512: bool;
 }
 
