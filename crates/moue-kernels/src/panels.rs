@@ -130,6 +130,7 @@ pub(crate) fn multiply_rows<M: Machine>(left: &[&[Vector]], right: &[&[Vector]],
     }
 }
 
+/// [`multiply_rows`], so many rows at a time: as many as have their sums in registers.
 #[inline(always)]
 fn rows_side_by_side<const ROWS: usize, M: Machine>(
     left: &[&[Vector]],
@@ -265,36 +266,34 @@ mod avx512 {
 
     #[inline]
     #[target_feature(enable = "avx512f")]
+    fn load(vector: &Vector) -> __m512 {
+        // SAFETY: the load is of a whole vector.
+        unsafe { _mm512_loadu_ps(vector.as_ptr()) }
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx512f")]
+    fn store(numbers: __m512, vector: &mut Vector) {
+        // SAFETY: the store is of a whole vector.
+        unsafe { _mm512_storeu_ps(vector.as_mut_ptr(), numbers) }
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx512f")]
     pub(super) fn add_product(factor: f32, vector: &Vector, sum: &mut Vector) {
-        // SAFETY: each load and the store is of a whole vector.
-        unsafe {
-            let product = _mm512_fmadd_ps(
-                _mm512_set1_ps(factor),
-                _mm512_loadu_ps(vector.as_ptr()),
-                _mm512_loadu_ps(sum.as_ptr()),
-            );
-            _mm512_storeu_ps(sum.as_mut_ptr(), product);
-        }
+        store(_mm512_fmadd_ps(_mm512_set1_ps(factor), load(vector), load(sum)), sum);
     }
 
     #[inline]
     #[target_feature(enable = "avx512f")]
     pub(super) fn scale(factors: &Vector, product: &mut Vector) {
-        // SAFETY: each load and the store is of a whole vector.
-        unsafe {
-            let (a, b) = (_mm512_loadu_ps(factors.as_ptr()), _mm512_loadu_ps(product.as_ptr()));
-            _mm512_storeu_ps(product.as_mut_ptr(), _mm512_mul_ps(a, b));
-        }
+        store(_mm512_mul_ps(load(factors), load(product)), product);
     }
 
     #[inline]
     #[target_feature(enable = "avx512f")]
     pub(super) fn add(vector: &Vector, sum: &mut Vector) {
-        // SAFETY: each load and the store is of a whole vector.
-        unsafe {
-            let (a, b) = (_mm512_loadu_ps(vector.as_ptr()), _mm512_loadu_ps(sum.as_ptr()));
-            _mm512_storeu_ps(sum.as_mut_ptr(), _mm512_add_ps(a, b));
-        }
+        store(_mm512_add_ps(load(vector), load(sum)), sum);
     }
 }
 

@@ -7,8 +7,9 @@
 /// Numbers that are worked on side by side: a vector of AVX-512, two of AVX2, four of SSE or NEON.
 pub(crate) const LANES: usize = 16;
 
-/// What loops are compiled for.
-pub trait Machine {
+/// What loops are compiled for: the kinds below. What a kind has may be relied on for memory safety, so nobody else makes
+/// one, and only [`vectorised`] names those that not every machine is.
+pub trait Machine: kind::Kind {
     /// Whether it multiplies and adds in one instruction.
     const FUSED: bool;
     /// Whether it has AVX2.
@@ -27,6 +28,16 @@ pub(crate) enum Avx2 {}
 /// One that has AVX-512 as well.
 #[cfg(target_arch = "x86_64")]
 pub(crate) enum Avx512 {}
+
+mod kind {
+    pub trait Kind {}
+
+    impl Kind for super::Oldest {}
+    #[cfg(target_arch = "x86_64")]
+    impl Kind for super::Avx2 {}
+    #[cfg(target_arch = "x86_64")]
+    impl Kind for super::Avx512 {}
+}
 
 impl Machine for Oldest {
     const FUSED: bool = cfg!(target_arch = "aarch64");

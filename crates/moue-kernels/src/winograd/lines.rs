@@ -175,3 +175,37 @@ mod avx {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::vectors::{Work, on_each_machine};
+
+    /// What is read at sixteen places of a line, six numbers each, and the first four of them as rows again.
+    #[derive(Clone)]
+    struct ReadAndRows<'a>(&'a [f32], [usize; LANES]);
+
+    impl Work for ReadAndRows<'_> {
+        type Output = ([Vector; 6], [[f32; 4]; LANES]);
+
+        #[inline(always)]
+        fn run<M: Machine>(self) -> Self::Output {
+            let (mut d, mut fours) = ([ZERO; 6], [[0.0; 4]; LANES]);
+            read::<6, M>(self.0, &self.1, &mut d);
+            rows::<M>([&d[0], &d[1], &d[2], &d[3]], &mut fours);
+            (d, fours)
+        }
+    }
+
+    #[test]
+    fn tiles_are_read_and_written_alike_on_every_machine() {
+        let line: Vec<f32> = (0..100).map(|n| n as f32).collect();
+        let offsets = std::array::from_fn(|n| n * 37 % 95);
+        for (d, fours) in on_each_machine(&ReadAndRows(&line, offsets)) {
+            for (n, offset) in offsets.into_iter().enumerate() {
+                assert!((0..6).all(|j| d[j][n] == line[offset + j]));
+                assert_eq!(fours[n], line[offset..][..4]);
+            }
+        }
+    }
+}

@@ -1,7 +1,6 @@
 //! The weight, to its transform and back.
 
 use std::marker::PhantomData;
-use std::ops::Range;
 
 use rayon::prelude::*;
 
@@ -53,13 +52,11 @@ impl<F: Form<P, TILE, R>, const P: usize, const R: usize> Taps<'_, F, P, R> {
         panels
     }
 
-    /// Some of their blocks.
-    pub(super) fn blocks(plan: &Plan, weight: &[f32], scatter: bool, blocks: Range<usize>) -> Panels {
-        let mut panels = Panels::by_block(P * P, blocks.len(), Self::shape(plan, scatter)[1]);
-        let Layout { frequency, block: size } = panels.layout();
-        for (block, panel) in blocks.zip(panels.vectors_mut().chunks_exact_mut(size)) {
-            vectorised(Taps::<F, P, R> { plan, weight, scatter, block, panel, frequency, form: PhantomData });
-        }
+    /// One of their blocks.
+    pub(super) fn block(plan: &Plan, weight: &[f32], scatter: bool, block: usize) -> Panels {
+        let mut panels = Panels::by_block(P * P, 1, Self::shape(plan, scatter)[1]);
+        let (frequency, panel) = (panels.layout().frequency, panels.vectors_mut());
+        vectorised(Taps::<F, P, R> { plan, weight, scatter, block, panel, frequency, form: PhantomData });
         panels
     }
 

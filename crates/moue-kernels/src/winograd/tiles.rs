@@ -57,7 +57,7 @@ struct ImageResults<'a, F, const P: usize, const R: usize>(Results<'a, F, f32>);
 pub(super) enum Weight<'a> {
     /// Transformed, where many strips of tiles read it.
     Transformed(Panels),
-    /// As it is, where one does: a few blocks after the other are transformed in the cache where they are read.
+    /// As it is, where one does: block after block is transformed in the cache where it is read.
     Plain(&'a [f32]),
 }
 
@@ -72,17 +72,13 @@ impl Weight<'_> {
     ) {
         match self {
             Self::Transformed(panels) => each(panels, 0, blocks),
-            Self::Plain(weight) => blocks.clone().step_by(TOGETHER).for_each(|first| {
-                let blocks = first..(first + TOGETHER).min(blocks.end);
-                let panels = Taps::<F, P, R>::blocks(plan, weight, scatter, blocks.clone());
-                each(&panels, first, blocks);
+            Self::Plain(weight) => blocks.for_each(|block| {
+                let panels = Taps::<F, P, R>::block(plan, weight, scatter, block);
+                each(&panels, block, block..block + 1);
             }),
         }
     }
 }
-
-/// So many blocks go through the tiles together, which may lie in a slower cache.
-const TOGETHER: usize = 2;
 
 /// Calls `each` with each of `parts` parts of `0..count` that is not empty, on as many threads as there are.
 fn in_parts(count: usize, parts: usize, each: impl Fn(Range<usize>) + Sync) {
