@@ -13,8 +13,8 @@
 //! | [`matrix_vector`], [`vector_matrix`], [`bilinear`] | a large matrix is read once, by all threads |
 //! | [`adam`], [`moving_average`] | one pass over parameter, gradient and moments instead of ten, one over a moving average |
 //!
-//! Every operation has a portable body made of burn's operations, which is what GPUs run, and may have a faster one
-//! for the CPU (burn's flex backend).
+//! Every operation has a portable body made of burn's operations, and may have a faster one for the CPU (burn's flex
+//! backend) and one for GPUs (its CubeCL backends).
 
 mod adam;
 mod attention;
@@ -25,6 +25,8 @@ mod columns;
 mod convolution;
 mod convolution_flex;
 mod flex;
+#[cfg(feature = "gpu")]
+mod gpu;
 mod grid_sample;
 mod grid_sample_flex;
 mod instance_norm;
@@ -421,6 +423,3 @@ impl<B: Operations, C: CheckpointStrategy> Operations for Autodiff<B, C> {
         blend::tracked::<B, C>(below, mask, above)
     }
 }
-
-#[cfg(feature = "gpu")]
-impl Operations for burn::backend::Cube {}

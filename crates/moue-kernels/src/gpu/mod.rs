@@ -1,0 +1,117 @@
+//! The operations on GPUs, as kernels of CubeCL: one launch, or two where sums go over the batch, for what burn's own
+//! operations need up to thirty of. A small network's step is bound by the launching.
+//!
+//! What is missing here is composed of burn's operations: convolutions, products of matrices and attention.
+
+mod adam;
+mod edit;
+mod instance_norm;
+mod layout;
+mod resize;
+mod sums;
+
+use burn_cubecl::CubeBackend;
+use burn_cubecl::tensor::CubeTensor;
+
+use self::resize::{Change, resized};
+use crate::{AdamStep, Logistic, Operations};
+
+impl Operations for CubeBackend {
+    fn adam(
+        parameter: CubeTensor,
+        gradient: CubeTensor,
+        mean: CubeTensor,
+        square: CubeTensor,
+        step: AdamStep,
+    ) -> (CubeTensor, CubeTensor, CubeTensor) {
+        adam::step(parameter, gradient, mean, square, step)
+    }
+
+    fn moving_average(average: CubeTensor, parameter: CubeTensor, share: f32) -> CubeTensor {
+        adam::moving_average(average, parameter, share)
+    }
+
+    fn channel_sums(x: CubeTensor) -> CubeTensor {
+        sums::channel_sums(x)
+    }
+
+    fn grid_sample(x: CubeTensor, flow: CubeTensor) -> CubeTensor {
+        edit::grid_sample(x, flow)
+    }
+
+    fn grid_sample_flow_gradient(x: CubeTensor, flow: CubeTensor, output: CubeTensor) -> CubeTensor {
+        edit::flow_gradient(x, flow, output)
+    }
+
+    fn instance_norm_forward(
+        x: CubeTensor,
+        weight: CubeTensor,
+        bias: CubeTensor,
+        relu: bool,
+    ) -> (CubeTensor, CubeTensor, CubeTensor) {
+        instance_norm::forward(x, weight, bias, relu)
+    }
+
+    fn instance_norm_backward(
+        x: CubeTensor,
+        weight: CubeTensor,
+        bias: CubeTensor,
+        mean: CubeTensor,
+        inverse: CubeTensor,
+        output: CubeTensor,
+        relu: bool,
+    ) -> (CubeTensor, CubeTensor, CubeTensor) {
+        instance_norm::backward(x, [weight, bias], [mean, inverse], output, relu)
+    }
+
+    fn scaled_leaky_relu(x: CubeTensor, scale: CubeTensor, bias: CubeTensor, slope: f32) -> CubeTensor {
+        sums::leaky_relu(x, scale, bias, slope)
+    }
+
+    fn scaled_leaky_relu_backward(
+        x: CubeTensor,
+        scale: CubeTensor,
+        y: CubeTensor,
+        output: CubeTensor,
+        slope: f32,
+    ) -> (CubeTensor, CubeTensor, CubeTensor) {
+        sums::leaky_relu_backward(x, scale, y, output, slope)
+    }
+
+    fn halved(x: CubeTensor) -> CubeTensor {
+        resized(x, Change::Halved)
+    }
+
+    fn halved_gradient(output: CubeTensor) -> CubeTensor {
+        resized(output, Change::HalvedGradient)
+    }
+
+    fn doubled(x: CubeTensor) -> CubeTensor {
+        resized(x, Change::Doubled)
+    }
+
+    fn doubled_gradient(output: CubeTensor) -> CubeTensor {
+        resized(output, Change::DoubledGradient)
+    }
+
+    fn logistic(x: CubeTensor, function: Logistic) -> CubeTensor {
+        edit::logistic(x, function)
+    }
+
+    fn logistic_gradient(y: CubeTensor, output: CubeTensor, function: Logistic) -> CubeTensor {
+        edit::logistic_gradient(y, output, function)
+    }
+
+    fn blend(below: CubeTensor, mask: CubeTensor, above: CubeTensor) -> CubeTensor {
+        edit::blend(below, mask, above)
+    }
+
+    fn blend_backward(
+        below: CubeTensor,
+        mask: CubeTensor,
+        above: CubeTensor,
+        output: CubeTensor,
+    ) -> (CubeTensor, CubeTensor, CubeTensor) {
+        edit::blend_backward(below, mask, above, output)
+    }
+}

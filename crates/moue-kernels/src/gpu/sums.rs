@@ -1,0 +1,255 @@
+//! Sums of each channel, and the leaky ReLU whose gradients need them.
+
+use burn::backend::TensorMetadata;
+use burn_cubecl::cubecl;
+use burn_cubecl::kernel::into_contiguous;
+use burn_cubecl::tensor::CubeTensor;
+use cubecl::prelude::*;
+
+use super::layout::{
+    LANES, Layout, dense, element_wise, empty, empty_laid, laid, sum_of_units, walk_over_share, walks,
+};
+
+/// Cubes that a sum over a map is shared by where channels are interleaved.
+const SHARES: usize = 256;
+
+/// The sum of each channel of `[batch, channels, h, w]`.
+pub(super) fn channel_sums(x: CubeTensor) -> CubeTensor {
+    let (x, layout) = dense(x);
+    let [batch, channels, height, width] = x.shape().dims();
+    let rows = rows(&x, layout);
+    let sums = empty(&x, [rows, channels]);
+    let (count, dim) = walks(&x, channels, rows, layout);
+    sums_kernel::launch(
+        &sums.client,
+        count,
+        dim,
+        x.into_buffer_arg(),
+        sums.clone().into_buffer_arg(),
+        channels as u32,
+        (height * width) as u32,
+        batch as u32,
+        dim.num_elems() as usize,
+        layout.is_interleaved(),
+    );
+    let [sums, ..] = totals([sums.clone(), sums]);
+    sums
+}
+
+/// `x scale + bias`, of what is negative only `slope`.
+pub(super) fn leaky_relu(x: CubeTensor, scale: CubeTensor, bias: CubeTensor, slope: f32) -> CubeTensor {
+    let (x, layout) = dense(x);
+    let [batch, channels, height, width] = x.shape().dims();
+    let y = empty_laid(&x, [batch, channels, height, width], layout);
+    let (count, dim) = element_wise(&x, x.meta.num_elements());
+    let run = if layout.is_interleaved() { 1 } else { height * width };
+    leaky_relu_kernel::launch(
+        &y.client,
+        count,
+        dim,
+        x.into_buffer_arg(),
+        scale.into_buffer_arg(),
+        into_contiguous(bias).into_buffer_arg(),
+        y.clone().into_buffer_arg(),
+        channels as u32,
+        run as u32,
+        slope,
+    );
+    y
+}
+
+/// The gradients of input, scale and bias; `y` is what the forward gave.
+pub(super) fn leaky_relu_backward(
+    x: CubeTensor,
+    scale: CubeTensor,
+    y: CubeTensor,
+    output: CubeTensor,
+    slope: f32,
+) -> (CubeTensor, CubeTensor, CubeTensor) {
+    let (x, layout) = dense(x);
+    let [y, output] = [y, output].map(|tensor| laid(tensor, layout));
+    let [batch, channels, height, width] = x.shape().dims();
+    let gradient = empty_laid(&x, [batch, channels, height, width], layout);
+    let rows = rows(&x, layout);
+    let [sums, products] = [(); 2].map(|()| empty(&x, [rows, channels]));
+    let (count, dim) = walks(&x, channels, rows, layout);
+    leaky_relu_backward_kernel::launch(
+        &gradient.client,
+        count,
+        dim,
+        x.into_buffer_arg(),
+        scale.into_buffer_arg(),
+        y.into_buffer_arg(),
+        output.into_buffer_arg(),
+        gradient.clone().into_buffer_arg(),
+        sums.clone().into_buffer_arg(),
+        products.clone().into_buffer_arg(),
+        channels as u32,
+        (height * width) as u32,
+        batch as u32,
+        slope,
+        dim.num_elems() as usize,
+        layout.is_interleaved(),
+    );
+    let [by_bias, _, by_scale] = totals([sums, products]);
+    (gradient, by_scale, by_bias)
+}
+
+/// The sums over the rows of two tensors `[rows, channels]`, `[channels]`, and the sum of all of the second, `[1]`. One
+/// cube, so that they are added in the same order each time.
+pub(super) fn totals([first, second]: [CubeTensor; 2]) -> [CubeTensor; 3] {
+    let [rows, channels] = first.shape().dims();
+    let sums = [empty(&first, [channels]), empty(&first, [channels]), empty(&first, [1])];
+    let units = first.client.properties().hardware.max_units_per_cube.min(256);
+    let units = 1 << units.ilog2();
+    totals_kernel::launch(
+        &sums[0].client,
+        CubeCount::new_single(),
+        CubeDim::new_2d(LANES, units / LANES),
+        first.into_buffer_arg(),
+        second.into_buffer_arg(),
+        sums[0].clone().into_buffer_arg(),
+        sums[1].clone().into_buffer_arg(),
+        sums[2].clone().into_buffer_arg(),
+        channels as u32,
+        rows as u32,
+        units as usize,
+    );
+    sums
+}
+
+/// Rows of partial sums: images where channels are planar, else what keeps the GPU busy.
+fn rows(x: &CubeTensor, layout: Layout) -> usize {
+    let [batch, channels, height, width] = x.shape().dims();
+    match layout {
+        Layout::Planar => batch,
+        Layout::Interleaved => {
+            let positions = (batch * height * width).div_ceil(16);
+            (SHARES / channels.div_ceil(LANES as usize)).clamp(1, positions)
+        }
+    }
+}
+
+#[cube(launch)]
+fn sums_kernel(
+    x: &[f32],
+    sums: &mut [f32],
+    channels: u32,
+    plane: u32,
+    batch: u32,
+    #[comptime] units: usize,
+    #[comptime] interleaved: bool,
+) {
+    let mut shared = Shared::<[f32]>::new_slice(units);
+    let walk = walk_over_share(channels, plane, batch, interleaved);
+    let mut sum = 0.0f32;
+    let mut position = walk.first;
+    while position < walk.end {
+        sum += x[(walk.base + position * walk.stride) as usize];
+        position += walk.step;
+    }
+    let sum = sum_of_units(sum, &mut shared, interleaved);
+    if is_first(walk.channel, channels, interleaved) {
+        sums[(CUBE_POS_Y * channels + walk.channel) as usize] = sum;
+    }
+}
+
+/// Whether the unit writes its channel's sum.
+#[cube]
+fn is_first(channel: u32, channels: u32, #[comptime] interleaved: bool) -> bool {
+    if comptime!(interleaved) { UNIT_POS_Y == 0u32 && channel < channels } else { UNIT_POS == 0u32 }
+}
+
+#[cube(launch)]
+#[allow(clippy::too_many_arguments)]
+fn leaky_relu_kernel(
+    x: &[f32],
+    scale: &[f32],
+    bias: &[f32],
+    y: &mut [f32],
+    channels: u32,
+    run: u32,
+    slope: f32,
+) {
+    if ABSOLUTE_POS >= y.len() {
+        terminate!();
+    }
+    let channel = (ABSOLUTE_POS as u32 / run) % channels;
+    let value = x[ABSOLUTE_POS] * scale[0] + bias[channel as usize];
+    y[ABSOLUTE_POS] = select(value > 0.0f32, value, value * slope);
+}
+
+#[cube(launch)]
+#[allow(clippy::too_many_arguments)]
+fn leaky_relu_backward_kernel(
+    x: &[f32],
+    scale: &[f32],
+    y: &[f32],
+    output: &[f32],
+    gradient: &mut [f32],
+    sums: &mut [f32],
+    products: &mut [f32],
+    channels: u32,
+    plane: u32,
+    batch: u32,
+    slope: f32,
+    #[comptime] units: usize,
+    #[comptime] interleaved: bool,
+) {
+    let mut shared = Shared::<[f32]>::new_slice(units);
+    let walk = walk_over_share(channels, plane, batch, interleaved);
+    let factor = scale[0];
+    let mut sum = 0.0f32;
+    let mut product = 0.0f32;
+    let mut position = walk.first;
+    while position < walk.end {
+        let place = (walk.base + position * walk.stride) as usize;
+        let through = output[place] * select(y[place] > 0.0f32, 1.0f32, slope);
+        sum += through;
+        product += through * x[place];
+        gradient[place] = through * factor;
+        position += walk.step;
+    }
+    let sum = sum_of_units(sum, &mut shared, interleaved);
+    let product = sum_of_units(product, &mut shared, interleaved);
+    if is_first(walk.channel, channels, interleaved) {
+        let row = (CUBE_POS_Y * channels + walk.channel) as usize;
+        sums[row] = sum;
+        products[row] = product;
+    }
+}
+
+#[cube(launch)]
+#[allow(clippy::too_many_arguments)]
+fn totals_kernel(
+    first: &[f32],
+    second: &[f32],
+    first_sums: &mut [f32],
+    second_sums: &mut [f32],
+    total: &mut [f32],
+    channels: u32,
+    rows: u32,
+    #[comptime] units: usize,
+) {
+    let mut shared = Shared::<[f32]>::new_slice(units);
+    let mut all = 0.0f32;
+    let mut channel = UNIT_POS;
+    while channel < channels {
+        let mut one = 0.0f32;
+        let mut two = 0.0f32;
+        let mut place = channel;
+        for _ in 0..rows {
+            one += first[place as usize];
+            two += second[place as usize];
+            place += channels;
+        }
+        first_sums[channel as usize] = one;
+        second_sums[channel as usize] = two;
+        all += two;
+        channel += CUBE_DIM;
+    }
+    let all = sum_of_units(all, &mut shared, false);
+    if UNIT_POS == 0u32 {
+        total[0] = all;
+    }
+}

@@ -1,0 +1,174 @@
+//! The kernels for GPUs against the CPU's, forward and backward, on the device that `MOUE_DEVICE` names.
+#![cfg(feature = "gpu")]
+
+use burn::tensor::{Device, Tensor, TensorData};
+use moue_kernels::{
+    AdamStep, Logistic, adam, blend, convolution, doubled, grid_sample, halved, instance_norm, logistic,
+    moving_average, scaled_leaky_relu,
+};
+
+/// The GPU at test.
+fn gpu() -> Device {
+    let name = std::env::var("MOUE_DEVICE").expect("MOUE_DEVICE names a GPU: cuda:0 or wgpu");
+    let device = moue::base::device::device(&name).expect("the GPU is there");
+    assert_ne!(device, Device::flex(), "MOUE_DEVICE names a GPU");
+    device
+}
+
+/// Numbers in -1..1 that look random.
+fn numbers(shape: &[usize], seed: usize) -> Vec<f32> {
+    let value = |n: usize| ((n + 1) * (7919 + 104_729 * seed) % 2003) as f32 / 1001.5 - 1.0;
+    (0..shape.iter().product()).map(value).collect()
+}
+
+/// How a tensor's numbers lie in memory.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Lies {
+    Planar,
+    Interleaved,
+    InASlice,
+}
+
+const ALL: [Lies; 3] = [Lies::Planar, Lies::Interleaved, Lies::InASlice];
+
+/// [`numbers`] that lie so; the same numbers on every device.
+fn map(shape: [usize; 4], seed: usize, lies: Lies, device: &Device) -> Tensor<4> {
+    let [batch, channels, height, width] = shape;
+    let data = TensorData::new(numbers(&shape, seed), shape);
+    let planar = Tensor::<4>::from_data(data, device);
+    match lies {
+        Lies::Planar => planar,
+        Lies::Interleaved => {
+            // Adding makes it anew in the order that it is asked for.
+            let pixels = planar.permute([0, 2, 3, 1]).reshape([batch * height * width * channels]) + 0.0;
+            pixels.reshape([batch, height, width, channels]).permute([0, 3, 1, 2])
+        }
+        Lies::InASlice => Tensor::cat(vec![planar.clone() * 3.0, planar], 1)
+            .permute([0, 2, 3, 1])
+            .slice([0..batch, 0..height, 0..width, channels..2 * channels])
+            .permute([0, 3, 1, 2]),
+    }
+}
+
+fn vector(length: usize, seed: usize, device: &Device) -> Tensor<1> {
+    Tensor::from_data(TensorData::new(numbers(&[length], seed), [length]), device)
+}
+
+fn values<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
+    tensor.into_data().try_into_vec().expect("f32")
+}
+
+/// That what a GPU made is what the CPU made, by the length of the difference.
+fn agree(what: &str, made: &[Vec<f32>], wanted: &[Vec<f32>]) {
+    assert_eq!(made.len(), wanted.len());
+    for (n, (made, wanted)) in made.iter().zip(wanted).enumerate() {
+        assert_eq!(made.len(), wanted.len(), "{what} {n}");
+        let length = |values: &mut dyn Iterator<Item = f32>| values.map(|x| x * x).sum::<f32>().sqrt();
+        let error = length(&mut made.iter().zip(wanted).map(|(a, b)| a - b));
+        let all = length(&mut wanted.iter().copied());
+        assert!(all > 0.0 && error <= 1e-5 * all, "{what} {n}: {error} of {all}");
+    }
+}
+
+/// `operation` of maps and vectors, and its gradients by all of them, each given as its shape and how it lies.
+fn checked<const M: usize, const V: usize>(
+    what: &str,
+    maps: [([usize; 4], Lies); M],
+    vectors: [usize; V],
+    operation: impl Fn([Tensor<4>; M], [Tensor<1>; V]) -> Tensor<4>,
+) {
+    let of = |device: &Device| {
+        let maps: [Tensor<4>; M] = std::array::from_fn(|n| map(maps[n].0, n, maps[n].1, device));
+        let vectors: [Tensor<1>; V] = std::array::from_fn(|n| vector(vectors[n], 10 + n, device));
+        let untracked = values(operation(maps.clone(), vectors.clone()));
+        let maps = maps.map(|map| map.autodiff().require_grad());
+        let vectors = vectors.map(|vector| vector.autodiff().require_grad());
+        let y = operation(maps.clone(), vectors.clone());
+        let weights = map(y.dims(), 20, Lies::Planar, device).autodiff();
+        let mut gradients = (y.clone() * weights).sum().backward();
+        let mut all = vec![untracked, values(y.without_autodiff())];
+        all.extend(maps.map(|map| values(map.grad_remove(&mut gradients).expect("it is tracked"))));
+        all.extend(vectors.map(|vector| values(vector.grad_remove(&mut gradients).expect("it is tracked"))));
+        all
+    };
+    agree(what, &of(&gpu()), &of(&Device::flex()));
+}
+
+const SHAPES: [[usize; 4]; 4] = [[2, 3, 6, 8], [3, 37, 4, 2], [1, 64, 2, 2], [2, 8, 70, 66]];
+
+#[test]
+fn instance_norm_agrees() {
+    for (shape, lies) in SHAPES.into_iter().flat_map(|shape| ALL.map(|lies| (shape, lies))) {
+        for relu in [false, true] {
+            checked(&format!("{shape:?} {lies:?} {relu}"), [(shape, lies)], [shape[1]; 2], |[x], [w, b]| {
+                instance_norm(x, w, b, relu)
+            });
+        }
+    }
+}
+
+#[test]
+fn leaky_relu_agrees() {
+    for (shape, lies) in SHAPES.into_iter().flat_map(|shape| ALL.map(|lies| (shape, lies))) {
+        checked(&format!("{shape:?} {lies:?}"), [(shape, lies)], [1, shape[1]], |[x], [scale, bias]| {
+            scaled_leaky_relu(x, scale, bias, 0.01)
+        });
+    }
+}
+
+#[test]
+fn resizing_agrees() {
+    for (shape, lies) in SHAPES.into_iter().flat_map(|shape| ALL.map(|lies| (shape, lies))) {
+        checked(&format!("halved {shape:?} {lies:?}"), [(shape, lies)], [], |[x], []| halved(x));
+        checked(&format!("doubled {shape:?} {lies:?}"), [(shape, lies)], [], |[x], []| doubled(x));
+    }
+    checked("of one row", [([1, 2, 1, 3], Lies::Planar)], [], |[x], []| doubled(x));
+}
+
+#[test]
+fn edits_agree() {
+    for (shape, lies) in SHAPES.into_iter().flat_map(|shape| ALL.map(|lies| (shape, lies))) {
+        let [batch, _, height, width] = shape;
+        let mask = [batch, 1, height, width];
+        let flow = [batch, 2, height, width];
+        checked(&format!("blend {shape:?} {lies:?}"), [(shape, lies), (mask, lies), (shape, lies)], [], {
+            |[below, mask, above], []| blend(below, mask, above)
+        });
+        checked(&format!("grid sample {shape:?} {lies:?}"), [(shape, lies), (flow, lies)], [], {
+            |[x, flow], []| grid_sample(x, flow * 0.9)
+        });
+        for function in [Logistic::SIGMOID, Logistic::tanh(0.3)] {
+            checked(&format!("logistic {shape:?} {lies:?}"), [(shape, lies)], [], |[x], []| {
+                logistic(x * 5.0, function)
+            });
+        }
+    }
+}
+
+#[test]
+fn gradients_of_biases_agree() {
+    // A matrix product in it may be rounded to fewer digits on a GPU; the sums are what is looked at.
+    let of = |device: &Device| {
+        let x = map([2, 3, 9, 9], 1, Lies::Planar, device);
+        let weight = map([5, 3, 3, 3], 2, Lies::Planar, device);
+        let bias = vector(5, 3, device).autodiff().require_grad();
+        let y = convolution(x.autodiff(), weight.autodiff(), Some(bias.clone()), 1, 1);
+        let mut gradients = (y * map([2, 5, 9, 9], 4, Lies::Planar, device).autodiff()).sum().backward();
+        vec![values(bias.grad_remove(&mut gradients).expect("it is tracked"))]
+    };
+    agree("bias", &of(&gpu()), &of(&Device::flex()));
+}
+
+#[test]
+fn steps_agree_and_leave_what_others_hold() {
+    let of = |device: &Device| {
+        let [p, g, m, v] = [1, 2, 3, 4].map(|seed| vector(100_003, seed, device));
+        let v = v.abs();
+        let step = AdamStep { rate: 2e-4, beta1: 0.5, beta2: 0.999, correction: 0.1, epsilon: 1e-8 };
+        let mut all = adam(p.clone(), g.clone(), m.clone(), v, step).map(values).to_vec();
+        all.push(values(moving_average(m.clone(), p.clone(), 0.002)));
+        all.extend([p, g, m].map(values));
+        all
+    };
+    agree("adam", &of(&gpu()), &of(&Device::flex()));
+}
