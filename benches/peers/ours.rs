@@ -1,4 +1,5 @@
-//! Our side of the comparison: does one thing again whenever it is asked to, and says how long it took.
+//! Our side of the comparison: does one thing again whenever it is asked to, and says how long it took. On the CPU, or
+//! where `MOUE_DEVICE` says: `cuda:0`. Dumps are made on the CPU.
 //!
 //! `ours forward|train PRESET BATCH [WEIGHTS]` and `ours features inception BATCH [WEIGHTS]`: each line on stdin is
 //! answered by the milliseconds of one more time, by the clock and on all CPUs; `reset` forgets the most memory that the
@@ -13,7 +14,7 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use burn::tensor::Tensor;
-use moue::base::device::Device;
+use moue::base::device::{Device, device};
 use moue::base::expression::Expression;
 use moue::base::faces::Batch;
 use moue::base::rng::Rng;
@@ -44,24 +45,23 @@ enum Work {
 
 impl Work {
     /// Prepares it; what it begins with, its weights and inputs, is for a dump.
-    fn new(what: &str, preset: &str, count: usize, given: Option<&Path>) -> (Self, Tensors) {
-        let device = Device::flex();
+    fn new(what: &str, preset: &str, count: usize, given: Option<&Path>, device: &Device) -> (Self, Tensors) {
         let given = given.map(|path| {
             let bytes = std::fs::read(path).expect("the file of weights can be read");
             (Tensors::read(&bytes, path).expect("it is safetensors"), path)
         });
         if what == "features" {
             let weights = inception_weights(given);
-            let images = images(count, SIDE, &mut Rng::stream(0, "images", 0), &device);
+            let images = images(count, SIDE, &mut Rng::stream(0, "images", 0), device);
             let mut start = weights.tensors.clone();
             let prefixed = |(name, tensor)| (format!("network.{name}"), tensor);
             start.values = start.values.into_iter().map(prefixed).collect();
             insert(&mut start, "source", &images);
-            let network = Inception::new(&weights, &device).expect("these are Inception-v3's weights");
+            let network = Inception::new(&weights, device).expect("these are Inception-v3's weights");
             return (Self::Features(Box::new(network), images), start);
         }
         let method = method(preset);
-        let mut game = game(&method, &device);
+        let mut game = game(&method, device);
         if let Some((mut tensors, path)) = given {
             let players: Vec<_> = game.players().iter().map(|(name, _)| format!("{name}.")).collect();
             if tensors.values.keys().any(|name| name.starts_with(&players[0])) {
@@ -69,7 +69,7 @@ impl Work {
             }
             load(game.as_mut(), &tensors, path).expect("these are the preset's weights");
         }
-        let batch = batch(&method, count, &device);
+        let batch = batch(&method, count, device);
         let mut start = weights(game.as_mut());
         start.metadata = serde_json::to_string(&method).expect("settings are JSON");
         insert(&mut start, "source", &batch.source.images);
@@ -159,13 +159,13 @@ fn row<const D: usize>(tensor: &Tensor<D>) -> Tensor<1> {
 }
 
 fn insert<const D: usize>(tensors: &mut Tensors, name: &str, tensor: &Tensor<D>) {
-    let values = tensor.to_data().try_into_vec::<f32>().expect("the CPU computes in f32");
+    let values = tensor.to_data().try_into_vec::<f32>().expect("devices compute in f32");
     tensors.values.insert(name.to_string(), (tensor.dims().to_vec(), values));
 }
 
 fn dump(arguments: &[String]) {
     let [what, preset, batch, file] = arguments else { panic!("{USAGE}") };
-    let (mut work, mut all) = Work::new(what, preset, batch.parse().expect("a number"), None);
+    let (mut work, mut all) = Work::new(what, preset, batch.parse().expect("a number"), None, &Device::flex());
     if let Work::Train { rates, .. } = &mut work {
         *rates = rates.scaled(STILL);
     }
@@ -210,7 +210,12 @@ fn run() {
         moue_kernels::keep_freed_memory(); // As the program does for whatever takes long.
     }
     let given = rest.first().map(PathBuf::from);
-    let (mut work, start) = Work::new(what, preset, batch.parse().expect("a number"), given.as_deref());
+    let device = match std::env::var("MOUE_DEVICE") {
+        Ok(name) => device(&name).expect("MOUE_DEVICE names a device that is there"),
+        Err(_) => Device::flex(),
+    };
+    let count = batch.parse().expect("a number");
+    let (mut work, start) = Work::new(what, preset, count, given.as_deref(), &device);
     drop(start);
     let mut out = std::io::stdout().lock();
     for line in std::io::stdin().lock().lines().map_while(Result::ok) {

@@ -21,11 +21,11 @@ STILL = 1e-9  # as ours.rs has it
 KINDS = ["eager", "channels_last", "compile", "onnxruntime"]
 
 
-def read(path):
+def read(path, device):
     """Tensors and settings of a dump."""
     with safe_open(path, "pt") as file:
         metadata = (file.metadata() or {}).get("moue", "")
-    tensors = load_file(path)
+    tensors = load_file(path, device)
     for name in ("expressions", "targets"):
         if name in tensors:
             tensors[name] = tensors[name].long()
@@ -159,9 +159,12 @@ def main():
     parser.add_argument("what", choices=["forward", "train", "features"])
     parser.add_argument("file", help="what `ours dump` wrote")
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--device", default="cpu")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
-    tensors, settings = read(arguments.file)
+    torch.set_default_device(arguments.device)
+    tensors, settings = read(arguments.file, arguments.device)
+    ended = torch.cuda.synchronize if arguments.device.startswith("cuda") else lambda: None
     answers = sys.stdout
     sys.stdout = sys.stderr  # exporters print
     if arguments.what == "train":
@@ -182,6 +185,7 @@ def main():
             continue
         start, run = time.perf_counter(), cpu()
         once()
+        ended()
         clock, run = (time.perf_counter() - start) * 1e3, cpu() - run
         print(f"{clock:.3f} {run:.3f}", file=answers, flush=True)
 

@@ -6,7 +6,7 @@ use burn_cubecl::kernel::into_contiguous;
 use burn_cubecl::tensor::CubeTensor;
 use cubecl::prelude::*;
 
-use super::layout::{dense, empty, empty_laid, laid, sum_of_units, walk_over_image, walks};
+use super::layout::{dense, empty, empty_laid, laid, memory, sum_of_units, walk_over_image, walks};
 use super::sums::totals;
 use crate::instance_norm::EPSILON;
 
@@ -26,14 +26,15 @@ pub(super) fn forward(
         &y.client,
         count,
         dim,
-        x.into_buffer_arg(),
+        memory(x, layout),
         into_contiguous(weight).into_buffer_arg(),
         into_contiguous(bias).into_buffer_arg(),
-        y.clone().into_buffer_arg(),
+        memory(y.clone(), layout),
         mean.clone().into_buffer_arg(),
         inverse.clone().into_buffer_arg(),
         channels as u32,
         (height * width) as u32,
+        layout.pitch(),
         EPSILON,
         dim.num_elems() as usize,
         layout.is_interleaved(),
@@ -60,17 +61,18 @@ pub(super) fn backward(
         &gradient.client,
         count,
         dim,
-        x.into_buffer_arg(),
+        memory(x, layout),
         into_contiguous(weight).into_buffer_arg(),
         into_contiguous(bias).into_buffer_arg(),
         mean.into_buffer_arg(),
         inverse.into_buffer_arg(),
-        output.into_buffer_arg(),
-        gradient.clone().into_buffer_arg(),
+        memory(output, layout),
+        memory(gradient.clone(), layout),
         sums.clone().into_buffer_arg(),
         products.clone().into_buffer_arg(),
         channels as u32,
         (height * width) as u32,
+        layout.pitch(),
         dim.num_elems() as usize,
         layout.is_interleaved(),
         relu,
@@ -90,13 +92,14 @@ fn forward_kernel(
     inverses: &mut [f32],
     channels: u32,
     plane: u32,
+    pitch: u32,
     epsilon: f32,
     #[comptime] units: usize,
     #[comptime] interleaved: bool,
     #[comptime] relu: bool,
 ) {
     let mut shared = Shared::<[f32]>::new_slice(units);
-    let walk = walk_over_image(channels, plane, interleaved);
+    let walk = walk_over_image(channels, plane, pitch, interleaved);
     let numbers = f32::cast_from(plane);
 
     let mut sum = 0.0f32;
@@ -150,12 +153,13 @@ fn backward_kernel(
     products: &mut [f32],
     channels: u32,
     plane: u32,
+    pitch: u32,
     #[comptime] units: usize,
     #[comptime] interleaved: bool,
     #[comptime] relu: bool,
 ) {
     let mut shared = Shared::<[f32]>::new_slice(units);
-    let walk = walk_over_image(channels, plane, interleaved);
+    let walk = walk_over_image(channels, plane, pitch, interleaved);
     let row = (CUBE_POS_Y * channels + walk.channel) as usize;
     let mut mean = 0.0f32;
     let mut inverse = 0.0f32;

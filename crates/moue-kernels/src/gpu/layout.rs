@@ -4,22 +4,25 @@ use burn::tensor::{DType, Shape};
 use burn_cubecl::cubecl;
 use burn_cubecl::kernel::into_contiguous;
 use burn_cubecl::ops::numeric::empty_device_contiguous_dtype;
-use burn_cubecl::ops::{permute_nchw_to_nhwc, permute_nhwc_to_nchw};
+use burn_cubecl::ops::permute_nchw_to_nhwc;
 use burn_cubecl::tensor::CubeTensor;
 use cubecl::prelude::*;
+use cubecl::zspace::metadata::Metadata;
+use cubecl::zspace::strides;
 
 /// Units of a cube side by side: what a warp reads of a channel-last map at once.
 pub(super) const LANES: u32 = 32;
 /// Units of a cube of an element-wise kernel.
 const UNITS: u32 = 256;
 
-/// How the numbers of `[batch, channels, h, w]` lie in memory, without gaps.
+/// How the numbers of `[batch, channels, h, w]` lie in memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Layout {
-    /// A channel's plane after the other.
+    /// A channel's plane after the other, without gaps.
     Planar,
-    /// The channels of a pixel together, as burn's convolutions give them.
-    Interleaved,
+    /// The channels of a pixel together, as burn's convolutions give them, and from pixel to pixel `pitch` numbers: their
+    /// rows begin where the GPU likes to read.
+    Interleaved { pitch: usize },
 }
 
 impl Layout {
@@ -31,21 +34,32 @@ impl Layout {
             dims.into_iter().all(|((&size, &stride), wanted)| size == 1 || stride == wanted)
         };
         let plane = height * width;
+        // The distance of two pixels, whichever axis has two.
+        let (rows, columns) = (x.meta.strides()[2], x.meta.strides()[3]);
+        let pitch = if width > 1 { columns } else if height > 1 { rows } else { channels };
         if lies([channels * plane, plane, width, 1]) {
             Some(Self::Planar)
-        } else if lies([channels * plane, 1, width * channels, channels]) {
-            Some(Self::Interleaved)
+        } else if pitch >= channels && lies([pitch * plane, 1, width * pitch, pitch]) {
+            Some(Self::Interleaved { pitch })
         } else {
             None
         }
     }
 
     pub(super) fn is_interleaved(self) -> bool {
-        self == Self::Interleaved
+        self != Self::Planar
+    }
+
+    /// From pixel to pixel, for kernels that have it as a number.
+    pub(super) fn pitch(self) -> u32 {
+        match self {
+            Self::Planar => 1,
+            Self::Interleaved { pitch } => pitch as u32,
+        }
     }
 }
 
-/// The numbers without gaps, in the layout that they have where it is one.
+/// The tensor in the layout that it has, else planar.
 pub(super) fn dense(x: CubeTensor) -> (CubeTensor, Layout) {
     match Layout::of(&x) {
         Some(layout) => (x, layout),
@@ -58,7 +72,13 @@ pub(super) fn laid(x: CubeTensor, layout: Layout) -> CubeTensor {
     match layout {
         _ if Layout::of(&x) == Some(layout) => x,
         Layout::Planar => into_contiguous(x),
-        Layout::Interleaved => permute_nhwc_to_nchw(into_contiguous(permute_nchw_to_nhwc(x))),
+        Layout::Interleaved { .. } => {
+            let y = empty_laid(&x, x.meta.shape().dims(), layout);
+            let [from, to] = [x, y.clone()].map(permute_nchw_to_nhwc);
+            let client = y.client.clone();
+            cubecl::std::tensor::copy_into(&client, from.binding(), to.binding(), f32::elem_type_native());
+            y
+        }
     }
 }
 
@@ -69,11 +89,24 @@ pub(super) fn empty<const D: usize>(x: &CubeTensor, shape: [usize; D]) -> CubeTe
 
 /// [`empty`] of four dimensions in the layout.
 pub(super) fn empty_laid(x: &CubeTensor, shape: [usize; 4], layout: Layout) -> CubeTensor {
-    let [batch, channels, height, width] = shape;
-    match layout {
-        Layout::Planar => empty(x, shape),
-        Layout::Interleaved => permute_nhwc_to_nchw(empty(x, [batch, height, width, channels])),
-    }
+    let Layout::Interleaved { pitch } = layout else { return empty(x, shape) };
+    let [batch, _, height, width] = shape;
+    let mut y = empty(x, [batch * height * width * pitch]);
+    let strides = strides![height * width * pitch, 1, width * pitch, pitch];
+    y.meta = Box::new(Metadata::new(Shape::from(shape), strides));
+    y
+}
+
+/// The memory of a tensor in the layout, from its first number to its last.
+pub(super) fn memory(x: CubeTensor, layout: Layout) -> BufferArg {
+    let [batch, channels, height, width] = x.meta.shape().dims();
+    let length = match layout {
+        Layout::Planar => batch * channels * height * width,
+        Layout::Interleaved { pitch } => (batch * height * width - 1) * pitch + channels,
+    };
+    let mut x = x;
+    x.meta = Box::new(Metadata::new(Shape::from([length]), strides![1]));
+    x.into_buffer_arg()
 }
 
 /// The numbers in a row, in memory that nobody else holds, to be written over.
@@ -99,6 +132,12 @@ pub(super) fn walks(x: &CubeTensor, channels: usize, rows: usize, layout: Layout
     (CubeCount::new_2d(columns as u32, rows as u32), CubeDim::new_2d(LANES, height))
 }
 
+/// Where the `n`th number of a map lies in memory: its pixels' channels together, or everything in a row.
+#[cube]
+pub(super) fn lies_at(n: u32, channels: u32, pitch: u32, #[comptime] interleaved: bool) -> u32 {
+    if comptime!(interleaved) { n / channels * pitch + n % channels } else { n }
+}
+
 /// The way of a unit over the positions of its channel, for the cubes of [`walks`].
 #[derive(CubeType, Clone, Copy)]
 pub(super) struct Walk {
@@ -114,7 +153,12 @@ pub(super) struct Walk {
 
 /// Over the positions of the image of the cube's row.
 #[cube]
-pub(super) fn walk_over_image(channels: u32, plane: u32, #[comptime] interleaved: bool) -> Walk {
+pub(super) fn walk_over_image(
+    channels: u32,
+    plane: u32,
+    pitch: u32,
+    #[comptime] interleaved: bool,
+) -> Walk {
     let image = CUBE_POS_Y;
     if comptime!(interleaved) {
         let channel = CUBE_POS_X * LANES + UNIT_POS_X;
@@ -123,8 +167,8 @@ pub(super) fn walk_over_image(channels: u32, plane: u32, #[comptime] interleaved
             first: UNIT_POS_Y,
             step: CUBE_DIM_Y,
             end: select(channel < channels, plane, 0u32),
-            base: image * plane * channels + channel,
-            stride: channels,
+            base: image * plane * pitch + channel,
+            stride: pitch,
         }
     } else {
         let channel = CUBE_POS_X;
@@ -144,6 +188,7 @@ pub(super) fn walk_over_image(channels: u32, plane: u32, #[comptime] interleaved
 pub(super) fn walk_over_share(
     channels: u32,
     plane: u32,
+    pitch: u32,
     batch: u32,
     #[comptime] interleaved: bool,
 ) -> Walk {
@@ -159,10 +204,10 @@ pub(super) fn walk_over_share(
             step: CUBE_DIM_Y,
             end: select(channel < channels, to, 0u32),
             base: channel,
-            stride: channels,
+            stride: pitch,
         }
     } else {
-        walk_over_image(channels, plane, interleaved)
+        walk_over_image(channels, plane, pitch, interleaved)
     }
 }
 

@@ -5,7 +5,7 @@ use burn_cubecl::cubecl;
 use burn_cubecl::tensor::CubeTensor;
 use cubecl::prelude::*;
 
-use super::layout::{dense, element_wise, empty_laid};
+use super::layout::{dense, element_wise, empty_laid, memory};
 
 /// What is made of a map.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -26,41 +26,45 @@ pub(super) fn resized(x: CubeTensor, change: Change) -> CubeTensor {
     };
     let y = empty_laid(&x, [batch, channels, new_height, new_width], layout);
     let (count, dim) = element_wise(&y, y.meta.num_elements());
-    // Interleaved, a pixel's channels are the numbers of a step; planar, a step is one number.
-    let (planes, step) = if layout.is_interleaved() { (batch, channels) } else { (batch * channels, 1) };
-    debug_assert_eq!(planes * new_height * new_width * step, y.meta.num_elements());
+    // Interleaved, a place of the map has all channels; planar, it has one number.
+    let numbers = if layout.is_interleaved() { channels } else { 1 };
     resize_kernel::launch(
         &y.client,
         count,
         dim,
-        x.into_buffer_arg(),
-        y.clone().into_buffer_arg(),
+        memory(x, layout),
+        memory(y.clone(), layout),
+        (batch * channels * new_height * new_width) as u32,
         height as u32,
         width as u32,
-        step as u32,
+        numbers as u32,
+        layout.pitch(),
         change,
     );
     y
 }
 
 #[cube(launch)]
+#[allow(clippy::too_many_arguments)]
 fn resize_kernel(
     x: &[f32],
     y: &mut [f32],
+    elements: u32,
     height: u32,
     width: u32,
-    step: u32,
+    numbers: u32,
+    pitch: u32,
     #[comptime] change: Change,
 ) {
-    if ABSOLUTE_POS >= y.len() {
+    let place = ABSOLUTE_POS as u32;
+    if place >= elements {
         terminate!();
     }
     let larger = comptime!(matches!(change, Change::Doubled | Change::HalvedGradient));
     let new_height = if comptime!(larger) { height * 2u32 } else { height / 2u32 };
     let new_width = if comptime!(larger) { width * 2u32 } else { width / 2u32 };
-    let place = ABSOLUTE_POS as u32;
-    let offset = place % step;
-    let pixel = place / step;
+    let offset = place % numbers;
+    let pixel = place / numbers;
     let column = pixel % new_width;
     let row = (pixel / new_width) % new_height;
     let plane = pixel / (new_width * new_height);
@@ -68,14 +72,14 @@ fn resize_kernel(
 
     let mut sum = 0.0f32;
     if comptime!(change == Change::HalvedGradient) {
-        sum = 0.25f32 * x[((base + row / 2u32 * width + column / 2u32) * step + offset) as usize];
+        sum = 0.25f32 * x[((base + row / 2u32 * width + column / 2u32) * pitch + offset) as usize];
     } else if comptime!(change == Change::Halved) {
         #[unroll]
         for down in 0..2u32 {
             #[unroll]
             for along in 0..2u32 {
                 let from = base + (2u32 * row + down) * width + 2u32 * column + along;
-                sum += 0.25f32 * x[(from * step + offset) as usize];
+                sum += 0.25f32 * x[(from * pitch + offset) as usize];
             }
         }
     } else if comptime!(change == Change::Doubled) {
@@ -84,10 +88,10 @@ fn resize_kernel(
         let near_column = column / 2u32;
         let far_row = next(row, height);
         let far_column = next(column, width);
-        let near = 0.75f32 * x[((base + near_row * width + near_column) * step + offset) as usize]
-            + 0.25f32 * x[((base + near_row * width + far_column) * step + offset) as usize];
-        let far = 0.75f32 * x[((base + far_row * width + near_column) * step + offset) as usize]
-            + 0.25f32 * x[((base + far_row * width + far_column) * step + offset) as usize];
+        let near = 0.75f32 * x[((base + near_row * width + near_column) * pitch + offset) as usize]
+            + 0.25f32 * x[((base + near_row * width + far_column) * pitch + offset) as usize];
+        let far = 0.75f32 * x[((base + far_row * width + near_column) * pitch + offset) as usize]
+            + 0.25f32 * x[((base + far_row * width + far_column) * pitch + offset) as usize];
         sum = 0.75f32 * near + 0.25f32 * far;
     } else {
         // The outputs 2n - 1 to 2n + 2, a quarter of the outer ones; beyond the border those at it.
@@ -98,12 +102,12 @@ fn resize_kernel(
             #[unroll]
             for along in 0..4u32 {
                 let from = from_row + around(column, along, width);
-                of_row += share(along) * x[(from * step + offset) as usize];
+                of_row += share(along) * x[(from * pitch + offset) as usize];
             }
             sum += share(down) * of_row;
         }
     }
-    y[ABSOLUTE_POS] = sum;
+    y[(pixel * pitch + offset) as usize] = sum;
 }
 
 /// The input that is second nearest to an output of a doubled axis of `size` inputs.

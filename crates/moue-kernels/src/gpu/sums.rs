@@ -7,7 +7,7 @@ use burn_cubecl::tensor::CubeTensor;
 use cubecl::prelude::*;
 
 use super::layout::{
-    LANES, Layout, dense, element_wise, empty, empty_laid, laid, sum_of_units, walk_over_share, walks,
+    LANES, Layout, dense, element_wise, empty, empty_laid, laid, lies_at, memory, sum_of_units, walk_over_share, walks,
 };
 
 /// Cubes that a sum over a map is shared by where channels are interleaved.
@@ -24,10 +24,11 @@ pub(super) fn channel_sums(x: CubeTensor) -> CubeTensor {
         &sums.client,
         count,
         dim,
-        x.into_buffer_arg(),
+        memory(x, layout),
         sums.clone().into_buffer_arg(),
         channels as u32,
         (height * width) as u32,
+        layout.pitch(),
         batch as u32,
         dim.num_elems() as usize,
         layout.is_interleaved(),
@@ -42,18 +43,20 @@ pub(super) fn leaky_relu(x: CubeTensor, scale: CubeTensor, bias: CubeTensor, slo
     let [batch, channels, height, width] = x.shape().dims();
     let y = empty_laid(&x, [batch, channels, height, width], layout);
     let (count, dim) = element_wise(&x, x.meta.num_elements());
-    let run = if layout.is_interleaved() { 1 } else { height * width };
     leaky_relu_kernel::launch(
         &y.client,
         count,
         dim,
-        x.into_buffer_arg(),
+        memory(x, layout),
         scale.into_buffer_arg(),
         into_contiguous(bias).into_buffer_arg(),
-        y.clone().into_buffer_arg(),
+        memory(y.clone(), layout),
+        (batch * channels * height * width) as u32,
         channels as u32,
-        run as u32,
+        (height * width) as u32,
+        layout.pitch(),
         slope,
+        layout.is_interleaved(),
     );
     y
 }
@@ -77,15 +80,16 @@ pub(super) fn leaky_relu_backward(
         &gradient.client,
         count,
         dim,
-        x.into_buffer_arg(),
+        memory(x, layout),
         scale.into_buffer_arg(),
-        y.into_buffer_arg(),
-        output.into_buffer_arg(),
-        gradient.clone().into_buffer_arg(),
+        memory(y, layout),
+        memory(output, layout),
+        memory(gradient.clone(), layout),
         sums.clone().into_buffer_arg(),
         products.clone().into_buffer_arg(),
         channels as u32,
         (height * width) as u32,
+        layout.pitch(),
         batch as u32,
         slope,
         dim.num_elems() as usize,
@@ -123,7 +127,7 @@ fn rows(x: &CubeTensor, layout: Layout) -> usize {
     let [batch, channels, height, width] = x.shape().dims();
     match layout {
         Layout::Planar => batch,
-        Layout::Interleaved => {
+        Layout::Interleaved { .. } => {
             let positions = (batch * height * width).div_ceil(16);
             (SHARES / channels.div_ceil(LANES as usize)).clamp(1, positions)
         }
@@ -136,12 +140,13 @@ fn sums_kernel(
     sums: &mut [f32],
     channels: u32,
     plane: u32,
+    pitch: u32,
     batch: u32,
     #[comptime] units: usize,
     #[comptime] interleaved: bool,
 ) {
     let mut shared = Shared::<[f32]>::new_slice(units);
-    let walk = walk_over_share(channels, plane, batch, interleaved);
+    let walk = walk_over_share(channels, plane, pitch, batch, interleaved);
     let mut sum = 0.0f32;
     let mut position = walk.first;
     while position < walk.end {
@@ -167,16 +172,21 @@ fn leaky_relu_kernel(
     scale: &[f32],
     bias: &[f32],
     y: &mut [f32],
+    numbers: u32,
     channels: u32,
-    run: u32,
+    plane: u32,
+    pitch: u32,
     slope: f32,
+    #[comptime] interleaved: bool,
 ) {
-    if ABSOLUTE_POS >= y.len() {
+    let number = ABSOLUTE_POS as u32;
+    if number >= numbers {
         terminate!();
     }
-    let channel = (ABSOLUTE_POS as u32 / run) % channels;
-    let value = x[ABSOLUTE_POS] * scale[0] + bias[channel as usize];
-    y[ABSOLUTE_POS] = select(value > 0.0f32, value, value * slope);
+    let channel = if comptime!(interleaved) { number % channels } else { (number / plane) % channels };
+    let place = lies_at(number, channels, pitch, interleaved) as usize;
+    let value = x[place] * scale[0] + bias[channel as usize];
+    y[place] = select(value > 0.0f32, value, value * slope);
 }
 
 #[cube(launch)]
@@ -191,13 +201,14 @@ fn leaky_relu_backward_kernel(
     products: &mut [f32],
     channels: u32,
     plane: u32,
+    pitch: u32,
     batch: u32,
     slope: f32,
     #[comptime] units: usize,
     #[comptime] interleaved: bool,
 ) {
     let mut shared = Shared::<[f32]>::new_slice(units);
-    let walk = walk_over_share(channels, plane, batch, interleaved);
+    let walk = walk_over_share(channels, plane, pitch, batch, interleaved);
     let factor = scale[0];
     let mut sum = 0.0f32;
     let mut product = 0.0f32;
