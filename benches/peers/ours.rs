@@ -165,7 +165,8 @@ fn insert<const D: usize>(tensors: &mut Tensors, name: &str, tensor: &Tensor<D>)
 
 fn dump(arguments: &[String]) {
     let [what, preset, batch, file] = arguments else { panic!("{USAGE}") };
-    let (mut work, mut all) = Work::new(what, preset, batch.parse().expect("a number"), None, &Device::flex());
+    let (mut work, mut all) =
+        Work::new(what, preset, batch.parse().expect("a number"), None, &Device::flex());
     if let Work::Train { rates, .. } = &mut work {
         *rates = rates.scaled(STILL);
     }

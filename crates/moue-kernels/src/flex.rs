@@ -5,9 +5,9 @@ use burn::tensor::{Bytes, DType, Shape};
 use burn_flex::{FlexTensor, Layout};
 
 use crate::{
-    AdamStep, Logistic, Operations, Step, adam, attention, attention_flex, blend, convolution,
+    AdamStep, Apart, Logistic, Operations, Step, adam, attention, attention_flex, blend, convolution,
     convolution_flex, grid_sample, grid_sample_flex, instance_norm, instance_norm_flex, leaky_relu, logistic,
-    products, resize,
+    means, products, resize,
 };
 
 /// Whether the kernels can take a tensor: they know only f32, and nothing is left to them of an empty one.
@@ -315,6 +315,62 @@ impl Operations for Flex {
             blend::fast::backward(below, mask, above, output)
         } else {
             blend::portable::backward::<Self>(below, mask, above, output)
+        }
+    }
+
+    fn mean_absolute(x: FloatTensor<Self>) -> FloatTensor<Self> {
+        if takes(&x) {
+            means::fast::mean_absolute(x, None)
+        } else {
+            means::portable::mean_absolute::<Self>(x, None)
+        }
+    }
+
+    fn mean_absolute_gradient(x: FloatTensor<Self>, output: FloatTensor<Self>) -> FloatTensor<Self> {
+        if takes(&x) {
+            means::fast::mean_absolute_gradient(x, None, output)
+        } else {
+            means::portable::mean_absolute_gradient::<Self>(x, None, output)
+        }
+    }
+
+    fn weighted_mean_absolute(x: FloatTensor<Self>, weights: FloatTensor<Self>) -> FloatTensor<Self> {
+        if takes(&x) {
+            means::fast::mean_absolute(x, Some(weights))
+        } else {
+            means::portable::mean_absolute::<Self>(x, Some(weights))
+        }
+    }
+
+    fn weighted_mean_absolute_gradient(
+        x: FloatTensor<Self>,
+        weights: FloatTensor<Self>,
+        output: FloatTensor<Self>,
+    ) -> FloatTensor<Self> {
+        if takes(&x) {
+            means::fast::mean_absolute_gradient(x, Some(weights), output)
+        } else {
+            means::portable::mean_absolute_gradient::<Self>(x, Some(weights), output)
+        }
+    }
+
+    fn mean_between_neighbours(x: FloatTensor<Self>, apart: Apart) -> FloatTensor<Self> {
+        if takes(&x) {
+            means::fast::mean_between_neighbours(x, apart)
+        } else {
+            means::portable::mean_between_neighbours::<Self>(x, apart)
+        }
+    }
+
+    fn mean_between_neighbours_gradient(
+        x: FloatTensor<Self>,
+        output: FloatTensor<Self>,
+        apart: Apart,
+    ) -> FloatTensor<Self> {
+        if takes(&x) {
+            means::fast::mean_between_neighbours_gradient(x, output, apart)
+        } else {
+            means::portable::mean_between_neighbours_gradient::<Self>(x, output, apart)
         }
     }
 

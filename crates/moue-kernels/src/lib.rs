@@ -10,6 +10,7 @@
 //! | [`halved`], [`doubled`] | one pass over an image or a map instead of one for each slice, sum and piece |
 //! | [`logistic`], [`blend`] | what an edit is made of in one pass each, with an exponential for vectors |
 //! | [`scaled_leaky_relu`] | one pass over the output of a discriminator's convolution instead of five |
+//! | [`mean_absolute`], [`mean_between_neighbours`] | what losses are made of, without the maps in between |
 //! | [`matrix_vector`], [`vector_matrix`], [`bilinear`] | a large matrix is read once, by all threads |
 //! | [`adam`], [`moving_average`] | one pass over parameter, gradient and moments instead of ten, one over a moving average |
 //!
@@ -36,6 +37,7 @@ mod leaky_relu;
 mod logistic;
 mod lowering;
 mod matrix;
+mod means;
 #[cfg(feature = "mimalloc")]
 mod memory;
 mod panels;
@@ -54,6 +56,7 @@ pub use grid_sample::grid_sample;
 pub use instance_norm::instance_norm;
 pub use leaky_relu::scaled_leaky_relu;
 pub use logistic::{Logistic, logistic};
+pub use means::{Apart, mean_absolute, mean_between_neighbours, weighted_mean_absolute};
 #[cfg(feature = "mimalloc")]
 pub use memory::keep_freed_memory;
 pub use products::{bilinear, matrix_vector, vector_matrix};
@@ -314,6 +317,44 @@ pub trait Operations: Backend {
         blend::portable::backward::<Self>(below, mask, above, output)
     }
 
+    /// See [`mean_absolute`].
+    fn mean_absolute(x: FloatTensor<Self>) -> FloatTensor<Self> {
+        means::portable::mean_absolute::<Self>(x, None)
+    }
+
+    /// The gradient of [`mean_absolute`] by its input.
+    fn mean_absolute_gradient(x: FloatTensor<Self>, output: FloatTensor<Self>) -> FloatTensor<Self> {
+        means::portable::mean_absolute_gradient::<Self>(x, None, output)
+    }
+
+    /// See [`weighted_mean_absolute`].
+    fn weighted_mean_absolute(x: FloatTensor<Self>, weights: FloatTensor<Self>) -> FloatTensor<Self> {
+        means::portable::mean_absolute::<Self>(x, Some(weights))
+    }
+
+    /// The gradient of [`weighted_mean_absolute`] by its input.
+    fn weighted_mean_absolute_gradient(
+        x: FloatTensor<Self>,
+        weights: FloatTensor<Self>,
+        output: FloatTensor<Self>,
+    ) -> FloatTensor<Self> {
+        means::portable::mean_absolute_gradient::<Self>(x, Some(weights), output)
+    }
+
+    /// See [`mean_between_neighbours`].
+    fn mean_between_neighbours(x: FloatTensor<Self>, apart: Apart) -> FloatTensor<Self> {
+        means::portable::mean_between_neighbours::<Self>(x, apart)
+    }
+
+    /// The gradient of [`mean_between_neighbours`] by its input.
+    fn mean_between_neighbours_gradient(
+        x: FloatTensor<Self>,
+        output: FloatTensor<Self>,
+        apart: Apart,
+    ) -> FloatTensor<Self> {
+        means::portable::mean_between_neighbours_gradient::<Self>(x, output, apart)
+    }
+
     /// See [`matrix_vector`].
     fn matrix_vector(matrix: FloatTensor<Self>, vector: FloatTensor<Self>) -> FloatTensor<Self> {
         products::portable::matrix_vector::<Self>(matrix, vector)
@@ -413,6 +454,18 @@ impl<B: Operations, C: CheckpointStrategy> Operations for Autodiff<B, C> {
 
     fn logistic(x: FloatTensor<Self>, function: Logistic) -> FloatTensor<Self> {
         logistic::tracked::<B, C>(x, function)
+    }
+
+    fn mean_absolute(x: FloatTensor<Self>) -> FloatTensor<Self> {
+        means::mean_absolute_tracked::<B, C>(x, None)
+    }
+
+    fn weighted_mean_absolute(x: FloatTensor<Self>, weights: FloatTensor<Self>) -> FloatTensor<Self> {
+        means::mean_absolute_tracked::<B, C>(x, Some(weights))
+    }
+
+    fn mean_between_neighbours(x: FloatTensor<Self>, apart: Apart) -> FloatTensor<Self> {
+        means::mean_between_neighbours_tracked::<B, C>(x, apart)
     }
 
     fn blend(

@@ -6,8 +6,8 @@ use burn::tensor::{Device, TensorData};
 use burn_flex::FlexTensor;
 
 use crate::{
-    Logistic, Operations, Step, adam, attention, blend, convolution, grid_sample, instance_norm, leaky_relu,
-    logistic, products, resize,
+    Apart, Logistic, Operations, Step, adam, attention, blend, convolution, grid_sample, instance_norm,
+    leaky_relu, logistic, means, products, resize,
 };
 
 /// Numbers in -1..1 that look random.
@@ -199,4 +199,36 @@ fn edits_agree() {
     let (a, b, c) = Flex::blend_backward(below.clone(), mask.clone(), x.clone(), output.clone());
     let (d, e, f) = blend::portable::backward::<Flex>(below, mask, x, output);
     agree("blend's gradients", [a, b, c], [d, e, f]);
+}
+
+#[test]
+fn means_agree() {
+    for [batch, channels, height, width] in [[3, 5, 6, 7], [2, 1, 2, 40], [1, 3, 33, 2]] {
+        let (x, output) = (numbers([batch, channels, height, width], 1), numbers([1], 2));
+        for images in [1, batch] {
+            let weights = numbers([images, 1, height, width], 3);
+            let fast = Flex::weighted_mean_absolute(x.clone(), weights.clone());
+            let portable = means::portable::mean_absolute::<Flex>(x.clone(), Some(weights.clone()));
+            agree("weighted mean", [fast], [portable]);
+            let fast = Flex::weighted_mean_absolute_gradient(x.clone(), weights.clone(), output.clone());
+            let weights = Some(weights);
+            let portable =
+                means::portable::mean_absolute_gradient::<Flex>(x.clone(), weights, output.clone());
+            agree("its gradient", [fast], [portable]);
+        }
+        let fast = Flex::mean_absolute(x.clone());
+        agree("mean", [fast], [means::portable::mean_absolute::<Flex>(x.clone(), None)]);
+        let fast = Flex::mean_absolute_gradient(x.clone(), output.clone());
+        let portable = means::portable::mean_absolute_gradient::<Flex>(x.clone(), None, output.clone());
+        agree("its gradient", [fast], [portable]);
+        for apart in [Apart::Absolute, Apart::Squared] {
+            let fast = Flex::mean_between_neighbours(x.clone(), apart);
+            let portable = means::portable::mean_between_neighbours::<Flex>(x.clone(), apart);
+            agree("between neighbours", [fast], [portable]);
+            let fast = Flex::mean_between_neighbours_gradient(x.clone(), output.clone(), apart);
+            let portable =
+                means::portable::mean_between_neighbours_gradient::<Flex>(x.clone(), output.clone(), apart);
+            agree("its gradient", [fast], [portable]);
+        }
+    }
 }

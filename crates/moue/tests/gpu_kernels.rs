@@ -3,8 +3,9 @@
 
 use burn::tensor::{Device, Tensor, TensorData};
 use moue_kernels::{
-    AdamStep, Logistic, adam, blend, convolution, doubled, grid_sample, halved, instance_norm, logistic,
-    moving_average, scaled_leaky_relu,
+    AdamStep, Apart, Logistic, adam, blend, convolution, doubled, grid_sample, halved, instance_norm,
+    logistic, mean_absolute, mean_between_neighbours, moving_average, scaled_leaky_relu,
+    weighted_mean_absolute,
 };
 
 /// The GPU at test.
@@ -140,6 +141,27 @@ fn edits_agree() {
         for function in [Logistic::SIGMOID, Logistic::tanh(0.3)] {
             checked(&format!("logistic {shape:?} {lies:?}"), [(shape, lies)], [], |[x], []| {
                 logistic(x * 5.0, function)
+            });
+        }
+    }
+}
+
+#[test]
+fn means_agree() {
+    let map_of = |mean: Tensor<1>| mean.reshape([1, 1, 1, 1]);
+    for (shape, lies) in SHAPES.into_iter().flat_map(|shape| ALL.map(|lies| (shape, lies))) {
+        let [batch, _, height, width] = shape;
+        checked(&format!("mean {shape:?} {lies:?}"), [(shape, lies)], [], |[x], []| map_of(mean_absolute(x)));
+        for images in [1, batch] {
+            checked(&format!("weighted {shape:?} {lies:?} {images}"), [(shape, lies)], [], |[x], []| {
+                let device = x.device().without_autodiff();
+                let weights = map([images, 1, height, width], 5, Lies::Planar, &device);
+                map_of(weighted_mean_absolute(x, weights))
+            });
+        }
+        for apart in [Apart::Absolute, Apart::Squared] {
+            checked(&format!("{apart:?} {shape:?} {lies:?}"), [(shape, lies)], [], |[x], []| {
+                map_of(mean_between_neighbours(x, apart))
             });
         }
     }

@@ -109,24 +109,19 @@ pub(super) fn flow_gradient(x: CubeTensor, flow: CubeTensor, output: CubeTensor)
 
 /// A place in `[batch, channels, h, w]`.
 #[derive(CubeType, Clone, Copy)]
-struct Place {
-    image: usize,
-    channel: usize,
-    row: usize,
-    column: usize,
+pub(super) struct Place {
+    pub(super) image: usize,
+    pub(super) channel: usize,
+    pub(super) row: usize,
+    pub(super) column: usize,
 }
 
-/// The place of the unit among those of a planar tensor of so many channels, of `like`'s height and width.
+/// The place of the `n`th number of a planar tensor of so many channels, of `like`'s height and width.
 #[cube]
-fn place(like: &Tensor<f32>, channels: usize) -> Place {
+pub(super) fn place(n: usize, like: &Tensor<f32>, channels: usize) -> Place {
     let (height, width) = (like.shape(2), like.shape(3));
-    let plane = ABSOLUTE_POS / (width * height);
-    Place {
-        image: plane / channels,
-        channel: plane % channels,
-        row: (ABSOLUTE_POS / width) % height,
-        column: ABSOLUTE_POS % width,
-    }
+    let plane = n / (width * height);
+    Place { image: plane / channels, channel: plane % channels, row: (n / width) % height, column: n % width }
 }
 
 /// Where a planar tensor of so many channels, of `like`'s height and width, has the place's pixel in `channel`.
@@ -143,7 +138,7 @@ fn first(tensor: &Tensor<f32>, place: &Place) -> usize {
 }
 
 #[cube]
-fn at(tensor: &Tensor<f32>, place: &Place) -> f32 {
+pub(super) fn at(tensor: &Tensor<f32>, place: &Place) -> f32 {
     tensor[first(tensor, place) + place.channel * tensor.stride(1)]
 }
 
@@ -152,7 +147,7 @@ fn logistic_kernel(x: &Tensor<f32>, y: &mut [f32], low: f32, high: f32, steepnes
     if ABSOLUTE_POS >= y.len() {
         terminate!();
     }
-    let place = place(x, x.shape(1));
+    let place = place(ABSOLUTE_POS, x, x.shape(1));
     // Either way the exponential is of what is not positive: it does not overflow.
     let value = steepness * at(x, &place);
     let small = (-value.abs()).exp();
@@ -173,7 +168,7 @@ fn logistic_gradient_kernel(
     if ABSOLUTE_POS >= gradient.len() {
         terminate!();
     }
-    let place = place(y, y.shape(1));
+    let place = place(ABSOLUTE_POS, y, y.shape(1));
     let value = at(y, &place);
     gradient[ABSOLUTE_POS] = (value - low) * (high - value) * factor * at(output, &place);
 }
@@ -183,7 +178,7 @@ fn blend_kernel(below: &Tensor<f32>, mask: &Tensor<f32>, above: &Tensor<f32>, y:
     if ABSOLUTE_POS >= y.len() {
         terminate!();
     }
-    let place = place(below, below.shape(1));
+    let place = place(ABSOLUTE_POS, below, below.shape(1));
     let under = at(below, &place);
     y[ABSOLUTE_POS] = under + mask[first(mask, &place)] * (at(above, &place) - under);
 }
@@ -202,7 +197,7 @@ fn blend_backward_kernel(
         terminate!();
     }
     let channels = below.shape(1);
-    let place = place(below, 1usize);
+    let place = place(ABSOLUTE_POS, below, 1usize);
     let share = mask[first(mask, &place)];
     let mut sum = 0.0f32;
     for channel in 0..channels {
@@ -256,7 +251,7 @@ fn grid_sample_kernel(x: &Tensor<f32>, flow: &Tensor<f32>, y: &mut [f32]) {
     if ABSOLUTE_POS * channels >= y.len() {
         terminate!();
     }
-    let place = place(x, 1usize);
+    let place = place(ABSOLUTE_POS, x, 1usize);
     let (along, down) = axes(flow, &place);
     for channel in 0..channels {
         let base = place.image * x.stride(0) + channel * x.stride(1);
@@ -271,16 +266,11 @@ fn grid_sample_kernel(x: &Tensor<f32>, flow: &Tensor<f32>, y: &mut [f32]) {
 }
 
 #[cube(launch)]
-fn flow_gradient_kernel(
-    x: &Tensor<f32>,
-    flow: &Tensor<f32>,
-    output: &Tensor<f32>,
-    gradient: &mut [f32],
-) {
+fn flow_gradient_kernel(x: &Tensor<f32>, flow: &Tensor<f32>, output: &Tensor<f32>, gradient: &mut [f32]) {
     if ABSOLUTE_POS * 2usize >= gradient.len() {
         terminate!();
     }
-    let place = place(x, 1usize);
+    let place = place(ABSOLUTE_POS, x, 1usize);
     let (along, down) = axes(flow, &place);
     let mut by_along = 0.0f32;
     let mut by_down = 0.0f32;

@@ -36,7 +36,13 @@ impl Layout {
         let plane = height * width;
         // The distance of two pixels, whichever axis has two.
         let (rows, columns) = (x.meta.strides()[2], x.meta.strides()[3]);
-        let pitch = if width > 1 { columns } else if height > 1 { rows } else { channels };
+        let pitch = if width > 1 {
+            columns
+        } else if height > 1 {
+            rows
+        } else {
+            channels
+        };
         if lies([channels * plane, plane, width, 1]) {
             Some(Self::Planar)
         } else if pitch >= channels && lies([pitch * plane, 1, width * pitch, pitch]) {
@@ -121,6 +127,12 @@ pub(super) fn element_wise(x: &CubeTensor, elements: usize) -> (CubeCount, CubeD
     (cubecl::calculate_cube_count_elemwise(&x.client, elements, dim), dim)
 }
 
+/// Units of a cube that makes a sum of what its units have, a power of two.
+pub(super) fn summing(x: &CubeTensor) -> u32 {
+    let units = x.client.properties().hardware.max_units_per_cube.min(UNITS);
+    1 << units.ilog2()
+}
+
 /// Cubes that each walk over positions of a channel, or where channels are interleaved of [`LANES`] channels: `rows`
 /// for each of these.
 pub(super) fn walks(x: &CubeTensor, channels: usize, rows: usize, layout: Layout) -> (CubeCount, CubeDim) {
@@ -153,12 +165,7 @@ pub(super) struct Walk {
 
 /// Over the positions of the image of the cube's row.
 #[cube]
-pub(super) fn walk_over_image(
-    channels: u32,
-    plane: u32,
-    pitch: u32,
-    #[comptime] interleaved: bool,
-) -> Walk {
+pub(super) fn walk_over_image(channels: u32, plane: u32, pitch: u32, #[comptime] interleaved: bool) -> Walk {
     let image = CUBE_POS_Y;
     if comptime!(interleaved) {
         let channel = CUBE_POS_X * LANES + UNIT_POS_X;

@@ -7,6 +7,7 @@ mod adam;
 mod edit;
 mod instance_norm;
 mod layout;
+mod means;
 mod resize;
 mod sums;
 
@@ -14,7 +15,7 @@ use burn_cubecl::CubeBackend;
 use burn_cubecl::tensor::CubeTensor;
 
 use self::resize::{Change, resized};
-use crate::{AdamStep, Logistic, Operations};
+use crate::{AdamStep, Apart, Logistic, Operations};
 
 impl Operations for CubeBackend {
     fn adam(
@@ -100,6 +101,30 @@ impl Operations for CubeBackend {
 
     fn logistic_gradient(y: CubeTensor, output: CubeTensor, function: Logistic) -> CubeTensor {
         edit::logistic_gradient(y, output, function)
+    }
+
+    fn mean_absolute(x: CubeTensor) -> CubeTensor {
+        means::mean_absolute(x, None)
+    }
+
+    fn mean_absolute_gradient(x: CubeTensor, output: CubeTensor) -> CubeTensor {
+        means::mean_absolute_gradient(x, None, output)
+    }
+
+    fn weighted_mean_absolute(x: CubeTensor, weights: CubeTensor) -> CubeTensor {
+        means::mean_absolute(x, Some(weights))
+    }
+
+    fn weighted_mean_absolute_gradient(x: CubeTensor, weights: CubeTensor, output: CubeTensor) -> CubeTensor {
+        means::mean_absolute_gradient(x, Some(weights), output)
+    }
+
+    fn mean_between_neighbours(x: CubeTensor, apart: Apart) -> CubeTensor {
+        means::mean_between_neighbours(x, apart)
+    }
+
+    fn mean_between_neighbours_gradient(x: CubeTensor, output: CubeTensor, apart: Apart) -> CubeTensor {
+        means::mean_between_neighbours_gradient(x, output, apart)
     }
 
     fn blend(below: CubeTensor, mask: CubeTensor, above: CubeTensor) -> CubeTensor {

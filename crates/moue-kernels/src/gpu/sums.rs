@@ -7,7 +7,8 @@ use burn_cubecl::tensor::CubeTensor;
 use cubecl::prelude::*;
 
 use super::layout::{
-    LANES, Layout, dense, element_wise, empty, empty_laid, laid, lies_at, memory, sum_of_units, walk_over_share, walks,
+    LANES, Layout, dense, element_wise, empty, empty_laid, laid, lies_at, memory, sum_of_units, summing,
+    walk_over_share, walks,
 };
 
 /// Cubes that a sum over a map is shared by where channels are interleaved.
@@ -104,8 +105,7 @@ pub(super) fn leaky_relu_backward(
 pub(super) fn totals([first, second]: [CubeTensor; 2]) -> [CubeTensor; 3] {
     let [rows, channels] = first.shape().dims();
     let sums = [empty(&first, [channels]), empty(&first, [channels]), empty(&first, [1])];
-    let units = first.client.properties().hardware.max_units_per_cube.min(256);
-    let units = 1 << units.ilog2();
+    let units = summing(&first);
     totals_kernel::launch(
         &sums[0].client,
         CubeCount::new_single(),

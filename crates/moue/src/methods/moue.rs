@@ -18,7 +18,7 @@
 //! rest of an update at 128 px, and an edit's geometry needs it least.
 
 use burn::tensor::{Device, Tensor};
-use moue_kernels::{doubled, halved};
+use moue_kernels::{doubled, halved, weighted_mean_absolute};
 use serde::{Deserialize, Serialize};
 
 use super::sasn::{self, Discriminator, Place, SourceHead};
@@ -30,7 +30,7 @@ use crate::nn::adam::AdamConfig;
 use crate::nn::edit::Edit;
 use crate::nn::losses::{
     AdversarialLoss, classification, feature_matching, mean_absolute_at_half_size, mean_absolute_difference,
-    mean_absolute_gradient, mean_squared_gradient, painted_colour, weighted_mean_absolute,
+    mean_absolute_gradient, mean_squared_gradient, painted_colour,
 };
 use crate::nn::module::{Module, Visitor, tracked};
 use crate::nn::passes::{Judgement, Losses, named};

@@ -2,7 +2,7 @@
 
 use burn::tensor::Tensor;
 use burn::tensor::activation::{log_sigmoid, log_softmax, relu};
-use moue_kernels::halved;
+use moue_kernels::{Apart, halved, mean_absolute, mean_between_neighbours, weighted_mean_absolute};
 use serde::{Deserialize, Serialize};
 
 use crate::base::expression::{Expression, one_hot};
@@ -71,17 +71,8 @@ pub fn binary_classification(logits: Tensor<2>, expressions: &[Expression]) -> T
 }
 
 /// E |x - y|_1, the mean absolute difference of two batches of images of one shape (the paper's eq. 9).
-///
-/// First the mean of each image, then theirs: a sum of over four million values at once would be rounded as the
-/// number of threads and their speed have it.
 pub fn mean_absolute_difference(x: Tensor<4>, y: Tensor<4>) -> Tensor<1> {
-    (x - y).abs().flatten::<2>(1, 3).mean_dim(1).mean()
-}
-
-/// The mean absolute value of `difference` `[b, c, h, w]`, each pixel weighted by `weights`, `[1, 1, h, w]` or
-/// `[b, 1, h, w]`.
-pub fn weighted_mean_absolute(difference: Tensor<4>, weights: Tensor<4>) -> Tensor<1> {
-    (difference.abs() * weights).flatten::<2>(1, 3).mean_dim(1).mean()
+    mean_absolute(x - y)
 }
 
 /// How far what is painted is from the true colour, where it is painted: the mean of mask^2 |`difference`|, each pixel
@@ -98,7 +89,6 @@ pub fn painted_colour(mask: Tensor<4>, difference: Tensor<4>, weights: Tensor<4>
 /// part of the true ones' size: mean over the layers of mean |f - f'| / mean |f'| (feature matching: Salimans et al.
 /// 2016, on pairs: Wang et al. 2018, pix2pixHD). Their size itself says nothing: spectral norm leaves it to the layers.
 pub fn feature_matching(results: Vec<Tensor<4>>, truth: Vec<Tensor<4>>) -> Tensor<1> {
-    let mean_absolute = |x: Tensor<4>| x.abs().flatten::<2>(1, 3).mean_dim(1).mean();
     let layers = results.len() as f32;
     let apart = results.into_iter().zip(truth).map(|(result, truth)| {
         let size = mean_absolute(truth.clone()).clamp_min(1e-6);
@@ -109,26 +99,16 @@ pub fn feature_matching(results: Vec<Tensor<4>>, truth: Vec<Tensor<4>>) -> Tenso
 
 /// The mean absolute value of `difference` `[b, c, h, w]` at half its resolution: of the means of 2 x 2 pixels.
 pub fn mean_absolute_at_half_size(difference: Tensor<4>) -> Tensor<1> {
-    halved(difference).abs().flatten::<2>(1, 3).mean_dim(1).mean()
-}
-
-/// The differences of neighbours along the rows and down the columns of `[b, c, h, w]`.
-fn neighbour_differences(x: Tensor<4>) -> [Tensor<4>; 2] {
-    [3, 2].map(|axis| {
-        let last = x.dims()[axis];
-        x.clone().slice_dim(axis, 1..last) - x.clone().slice_dim(axis, 0..last - 1)
-    })
+    mean_absolute(halved(difference))
 }
 
 /// The mean absolute difference of horizontal neighbours plus that of vertical ones, of `[b, c, h, w]`: of the
 /// difference of two images it says how their edges differ.
 pub fn mean_absolute_gradient(x: Tensor<4>) -> Tensor<1> {
-    let [across, down] = neighbour_differences(x).map(|d| d.abs().flatten::<2>(1, 3).mean_dim(1).mean());
-    across + down
+    mean_between_neighbours(x, Apart::Absolute)
 }
 
 /// The mean squared difference of horizontal neighbours plus that of vertical ones, of `[b, c, h, w]`.
 pub fn mean_squared_gradient(x: Tensor<4>) -> Tensor<1> {
-    let [across, down] = neighbour_differences(x).map(|d| d.square().flatten::<2>(1, 3).mean_dim(1).mean());
-    across + down
+    mean_between_neighbours(x, Apart::Squared)
 }
