@@ -413,4 +413,12 @@ impl Operations for Flex {
             products::portable::outer_product::<Self>(left, right, scale)
         }
     }
+
+    fn normalised(vector: FloatTensor<Self>) -> FloatTensor<Self> {
+        if takes(&vector) {
+            products::fast::normalised(vector)
+        } else {
+            products::portable::normalised::<Self>(vector)
+        }
+    }
 }

@@ -1,5 +1,7 @@
 //! Sums in a fixed order that compilers turn into vector instructions.
 
+use crate::vectors::{Machine, Work, multiply_add, vectorised};
+
 /// Accumulators that a sum is spread over.
 const LANES: usize = 16;
 
@@ -42,22 +44,39 @@ pub(crate) fn sums_of_pairs(a: &[f32], b: &[f32], f: impl Fn(f32, f32) -> [f32; 
 
 /// The sum of the products of two equally long slices.
 pub(crate) fn dot(a: &[f32], b: &[f32]) -> f32 {
-    let mut lanes = [0.0; LANES];
-    let ((a_chunks, a_rest), (b_chunks, b_rest)) = (a.as_chunks::<LANES>(), b.as_chunks::<LANES>());
-    for (a, b) in a_chunks.iter().zip(b_chunks) {
-        for lane in 0..LANES {
-            lanes[lane] += a[lane] * b[lane];
+    vectorised(Dot { a, b })
+}
+
+struct Dot<'a> {
+    a: &'a [f32],
+    b: &'a [f32],
+}
+
+impl Work for Dot<'_> {
+    type Output = f32;
+
+    #[inline(always)]
+    fn run<M: Machine>(self) -> f32 {
+        /// As many as hide how long an addition takes.
+        const MANY: usize = 4 * LANES;
+        let Self { a, b } = self;
+        let mut lanes = [0.0; MANY];
+        let ((a_chunks, a_rest), (b_chunks, b_rest)) = (a.as_chunks::<MANY>(), b.as_chunks::<MANY>());
+        for (a, b) in a_chunks.iter().zip(b_chunks) {
+            for (lane, (a, b)) in lanes.iter_mut().zip(a.iter().zip(b)) {
+                *lane = multiply_add::<M>(*a, *b, *lane);
+            }
         }
+        for (lane, (a, b)) in lanes.iter_mut().zip(a_rest.iter().zip(b_rest)) {
+            *lane = multiply_add::<M>(*a, *b, *lane);
+        }
+        tree(lanes)
     }
-    for (lane, (a, b)) in a_rest.iter().zip(b_rest).enumerate() {
-        lanes[lane] += a * b;
-    }
-    tree(lanes)
 }
 
 #[inline(always)]
-fn tree(mut lanes: [f32; LANES]) -> f32 {
-    let mut width = LANES / 2;
+fn tree<const N: usize>(mut lanes: [f32; N]) -> f32 {
+    let mut width = N / 2;
     while width > 0 {
         for lane in 0..width {
             lanes[lane] += lanes[lane + width];
@@ -73,7 +92,7 @@ mod tests {
 
     #[test]
     fn sums_count_every_value_once() {
-        for length in [0, 1, 15, 16, 17, 100] {
+        for length in [0, 1, 15, 16, 17, 64, 100, 200] {
             let values: Vec<f32> = (1..=length).map(|n| n as f32).collect();
             let expected = (length * (length + 1) / 2) as f32;
             assert_eq!(sum_of(&values, |x| x), expected);

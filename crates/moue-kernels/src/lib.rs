@@ -11,7 +11,7 @@
 //! | [`logistic`], [`blend`] | what an edit is made of in one pass each, with an exponential for vectors |
 //! | [`scaled_leaky_relu`] | one pass over the output of a discriminator's convolution instead of five |
 //! | [`mean_absolute`], [`mean_between_neighbours`] | what losses are made of, without the maps in between |
-//! | [`matrix_vector`], [`vector_matrix`], [`bilinear`] | a large matrix is read once, by all threads |
+//! | [`matrix_vector`], [`vector_matrix`], [`bilinear`], [`normalised`] | a large matrix is read once, by all threads |
 //! | [`adam`], [`moving_average`] | one pass over parameter, gradient and moments instead of ten, one over a moving average |
 //!
 //! Every operation has a portable body made of burn's operations, and may have a faster one for the CPU (burn's flex
@@ -59,7 +59,7 @@ pub use logistic::{Logistic, logistic};
 pub use means::{Apart, mean_absolute, mean_between_neighbours, weighted_mean_absolute};
 #[cfg(feature = "mimalloc")]
 pub use memory::keep_freed_memory;
-pub use products::{bilinear, matrix_vector, vector_matrix};
+pub use products::{bilinear, matrix_vector, normalised, vector_matrix};
 pub use resize::{doubled, halved};
 
 use burn::backend::{Autodiff, Backend, backend_extension, tensor::FloatTensor};
@@ -372,6 +372,11 @@ pub trait Operations: Backend {
         right: FloatTensor<Self>,
     ) -> FloatTensor<Self> {
         products::portable::bilinear::<Self>(left, matrix, right)
+    }
+
+    /// See [`normalised`].
+    fn normalised(vector: FloatTensor<Self>) -> FloatTensor<Self> {
+        products::portable::normalised::<Self>(vector)
     }
 
     /// `scale left_i right_j`, `scale` `[1]`: the gradient of [`bilinear`].

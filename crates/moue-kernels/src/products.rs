@@ -39,6 +39,14 @@ pub fn bilinear(left: Tensor<1>, matrix: Tensor<2>, right: Tensor<1>) -> Tensor<
     Tensor::from_dispatch(Dispatch::bilinear(left, matrix.into_dispatch(), right))
 }
 
+/// Below it, a vector's length is no divisor.
+pub(crate) const SHORTEST: f32 = 1e-12;
+
+/// `vector` `[n]` divided by its length, or by 1e-12 where it is shorter. No gradient flows.
+pub fn normalised(vector: Tensor<1>) -> Tensor<1> {
+    Tensor::from_dispatch(Dispatch::normalised(vector.into_dispatch()))
+}
+
 /// The operations composed of burn's.
 pub(crate) mod portable {
     use super::*;
@@ -75,6 +83,12 @@ pub(crate) mod portable {
         B::float_sum(B::float_mul(left, matrix_vector::<B>(matrix, right)))
     }
 
+    pub(crate) fn normalised<B: Backend>(vector: FloatTensor<B>) -> FloatTensor<B> {
+        let square = B::float_sum(B::float_mul(vector.clone(), vector.clone()));
+        let length = B::float_clamp_min(B::float_sqrt(square), SHORTEST.into());
+        B::float_div(vector, B::float_reshape(length, Shape::from([1])))
+    }
+
     pub(crate) fn outer_product<B: Backend>(
         left: FloatTensor<B>,
         right: FloatTensor<B>,
@@ -96,9 +110,11 @@ pub(crate) mod fast {
     use crate::flex::{tensor, values};
     use crate::lanes::dot;
     use crate::matrix::{TASK, written};
+    use crate::vectors::{Machine, Work, multiply_add, vectorised};
 
     /// Columns that one task sums: they stay in the first cache.
     const COLUMNS: usize = 2048;
+
     fn dots(matrix: &[f32], vector: &[f32]) -> Vec<f32> {
         let columns = vector.len();
         let rows = matrix.par_chunks_exact(columns).with_min_len((TASK / columns).max(1));
@@ -118,18 +134,45 @@ pub(crate) mod fast {
         let (vector, matrix) = (values(&vector), values(&matrix));
         let mut product = vec![0.0; columns];
         product.par_chunks_mut(COLUMNS).enumerate().for_each(|(chunk, product)| {
-            for (row, factor) in matrix.chunks_exact(columns).zip(vector) {
-                let row = &row[chunk * COLUMNS..][..product.len()];
-                product.iter_mut().zip(row).for_each(|(sum, value)| *sum += factor * value);
-            }
+            vectorised(SumOfRows { matrix, columns, first: chunk * COLUMNS, factors: vector, product });
         });
         tensor(product, Shape::from([columns]))
+    }
+
+    /// The sum of a matrix's rows from column `first` on, each times its factor.
+    struct SumOfRows<'a> {
+        matrix: &'a [f32],
+        columns: usize,
+        first: usize,
+        factors: &'a [f32],
+        product: &'a mut [f32],
+    }
+
+    impl Work for SumOfRows<'_> {
+        type Output = ();
+
+        #[inline(always)]
+        fn run<M: Machine>(self) {
+            for (row, factor) in self.matrix.chunks_exact(self.columns).zip(self.factors) {
+                let row = &row[self.first..][..self.product.len()];
+                for (sum, value) in self.product.iter_mut().zip(row) {
+                    *sum = multiply_add::<M>(*factor, *value, *sum);
+                }
+            }
+        }
     }
 
     pub(crate) fn bilinear(left: FlexTensor, matrix: FlexTensor, right: FlexTensor) -> FlexTensor {
         let [left, matrix, right] = [left, matrix, right].map(|tensor| tensor.to_contiguous());
         let sum = dot(values(&left), &dots(values(&matrix), values(&right)));
         tensor(vec![sum], Shape::from([1]))
+    }
+
+    pub(crate) fn normalised(vector: FlexTensor) -> FlexTensor {
+        let vector = vector.to_contiguous();
+        let numbers = values(&vector);
+        let length = dot(numbers, numbers).sqrt().max(SHORTEST);
+        tensor(numbers.iter().map(|number| number / length).collect(), Shape::from([numbers.len()]))
     }
 
     pub(crate) fn outer_product(left: FlexTensor, right: FlexTensor, scale: FlexTensor) -> FlexTensor {

@@ -3,9 +3,9 @@
 
 use burn::tensor::{Device, Tensor, TensorData};
 use moue_kernels::{
-    AdamStep, Apart, Logistic, adam, blend, convolution, doubled, grid_sample, halved, instance_norm,
-    logistic, mean_absolute, mean_between_neighbours, moving_average, scaled_leaky_relu,
-    weighted_mean_absolute,
+    AdamStep, Apart, Logistic, adam, bilinear, blend, convolution, doubled, grid_sample, halved,
+    instance_norm, logistic, matrix_vector, mean_absolute, mean_between_neighbours, moving_average,
+    normalised, scaled_leaky_relu, vector_matrix, weighted_mean_absolute,
 };
 
 /// The GPU at test.
@@ -193,4 +193,25 @@ fn steps_agree_and_leave_what_others_hold() {
         all
     };
     agree("adam", &of(&gpu()), &of(&Device::flex()));
+}
+
+#[test]
+fn products_with_vectors_agree() {
+    for [rows, columns] in [[1, 5], [37, 300], [256, 2048]] {
+        let of = |device: &Device| {
+            let matrix = map([rows, columns, 1, 1], 1, Lies::Planar, device).reshape([rows, columns]);
+            let [left, right] = [(rows, 2), (columns, 3)].map(|(length, seed)| vector(length, seed, device));
+            let tracked = matrix.clone().autodiff().require_grad();
+            let sigma = bilinear(left.clone(), tracked.clone(), right.clone());
+            let mut gradients = (sigma.clone() * 3.0).backward();
+            let products =
+                [matrix_vector(matrix.clone(), right.clone()), vector_matrix(left.clone(), matrix)];
+            let vectors = [normalised(left), normalised(right * 0.0 + 1e-20)];
+            let mut all: Vec<_> = products.into_iter().chain(vectors).map(values).collect();
+            all.push(values(sigma.without_autodiff()));
+            all.push(values(tracked.grad_remove(&mut gradients).expect("it is tracked")));
+            all
+        };
+        agree(&format!("{rows} x {columns}"), &of(&gpu()), &of(&Device::flex()));
+    }
 }

@@ -8,6 +8,7 @@ mod edit;
 mod instance_norm;
 mod layout;
 mod means;
+mod products;
 mod resize;
 mod sums;
 
@@ -138,5 +139,25 @@ impl Operations for CubeBackend {
         output: CubeTensor,
     ) -> (CubeTensor, CubeTensor, CubeTensor) {
         edit::blend_backward(below, mask, above, output)
+    }
+
+    fn matrix_vector(matrix: CubeTensor, vector: CubeTensor) -> CubeTensor {
+        products::matrix_vector(matrix, vector)
+    }
+
+    fn vector_matrix(vector: CubeTensor, matrix: CubeTensor) -> CubeTensor {
+        products::vector_matrix(vector, matrix)
+    }
+
+    fn bilinear(left: CubeTensor, matrix: CubeTensor, right: CubeTensor) -> CubeTensor {
+        products::bilinear(left, matrix, right)
+    }
+
+    fn outer_product(left: CubeTensor, right: CubeTensor, scale: CubeTensor) -> CubeTensor {
+        products::outer_product(left, right, scale)
+    }
+
+    fn normalised(vector: CubeTensor) -> CubeTensor {
+        products::normalised(vector)
     }
 }

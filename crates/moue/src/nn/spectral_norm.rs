@@ -1,7 +1,7 @@
 //! Spectral normalisation of a convolution (Miyato et al. 2018; the paper's eq. 5).
 
 use burn::tensor::{Device, Tensor, TensorData};
-use moue_kernels::{bilinear, matrix_vector, vector_matrix};
+use moue_kernels::{bilinear, matrix_vector, normalised, vector_matrix};
 
 use super::layers::{Convolution, channels};
 use crate::base::rng::Rng;
@@ -25,7 +25,7 @@ impl SpectralNorm {
         let [outputs, ..] = weight.dims();
         let columns = weight.shape().num_elements() / outputs;
         let gaussian: Vec<f32> = (0..outputs).map(|_| rng.normal()).collect();
-        let u = normalise(Tensor::from_data(TensorData::new(gaussian, [outputs]), device));
+        let u = normalised(Tensor::from_data(TensorData::new(gaussian, [outputs]), device));
         let mut norm = Self { u, v: Tensor::zeros([columns], device) };
         for _ in 0..WARM_UP {
             norm.advance(weight);
@@ -36,8 +36,8 @@ impl SpectralNorm {
     /// One power iteration: v <- W^T u / |W^T u|, then u <- W v / |W v|.
     pub fn advance(&mut self, weight: &Tensor<4>) {
         let matrix = matrix(weight);
-        self.v = normalise(vector_matrix(self.u.clone(), matrix.clone()));
-        self.u = normalise(matrix_vector(matrix, self.v.clone()));
+        self.v = normalised(vector_matrix(self.u.clone(), matrix.clone()));
+        self.u = normalised(matrix_vector(matrix, self.v.clone()));
     }
 
     /// `[1]`: u^T W v. Gradients flow to the weight; u and v are constants.
@@ -64,9 +64,4 @@ impl SpectralNorm {
 
 fn matrix(weight: &Tensor<4>) -> Tensor<2> {
     weight.clone().flatten(1, 3)
-}
-
-fn normalise(vector: Tensor<1>) -> Tensor<1> {
-    let length = (vector.clone() * vector.clone()).sum().sqrt().clamp_min(1e-12);
-    vector / length
 }
