@@ -5,9 +5,9 @@ use burn::tensor::{Bytes, DType, Shape};
 use burn_flex::{FlexTensor, Layout};
 
 use crate::{
-    AdamStep, Apart, Logistic, Operations, Step, adam, attention, attention_flex, blend, convolution,
-    convolution_flex, grid_sample, grid_sample_flex, instance_norm, instance_norm_flex, leaky_relu, logistic,
-    means, products, resize,
+    AdamStep, Apart, Logistic, Operations, Pooling, Step, adam, attention, attention_flex, blend,
+    convolution, convolution_flex, grid_sample, grid_sample_flex, instance_norm, instance_norm_flex,
+    leaky_relu, logistic, means, pooling, products, resize,
 };
 
 /// Whether the kernels can take a tensor: they know only f32, and nothing is left to them of an empty one.
@@ -316,6 +316,14 @@ impl Operations for Flex {
         } else {
             blend::portable::backward::<Self>(below, mask, above, output)
         }
+    }
+
+    fn max_pooling(x: FloatTensor<Self>, pooling: Pooling) -> FloatTensor<Self> {
+        if takes(&x) { pooling::fast::max(x, pooling) } else { pooling::portable::max::<Self>(x, pooling) }
+    }
+
+    fn mean_pooling(x: FloatTensor<Self>, pooling: Pooling) -> FloatTensor<Self> {
+        if takes(&x) { pooling::fast::mean(x, pooling) } else { pooling::portable::mean::<Self>(x, pooling) }
     }
 
     fn mean_absolute(x: FloatTensor<Self>) -> FloatTensor<Self> {

@@ -10,6 +10,7 @@
 //! | [`halved`], [`doubled`] | one pass over an image or a map instead of one for each slice, sum and piece |
 //! | [`logistic`], [`blend`] | what an edit is made of in one pass each, with an exponential for vectors |
 //! | [`scaled_leaky_relu`] | one pass over the output of a discriminator's convolution instead of five |
+//! | [`max_pooling`], [`mean_pooling`] | whole rows at once |
 //! | [`mean_absolute`], [`mean_between_neighbours`] | what losses are made of, without the maps in between |
 //! | [`matrix_vector`], [`vector_matrix`], [`bilinear`], [`normalised`] | a large matrix is read once, by all threads |
 //! | [`adam`], [`moving_average`] | one pass over parameter, gradient and moments instead of ten, one over a moving average |
@@ -41,6 +42,7 @@ mod means;
 #[cfg(feature = "mimalloc")]
 mod memory;
 mod panels;
+mod pooling;
 #[cfg(test)]
 mod portable_tests;
 mod products;
@@ -59,6 +61,7 @@ pub use logistic::{Logistic, logistic};
 pub use means::{Apart, mean_absolute, mean_between_neighbours, weighted_mean_absolute};
 #[cfg(feature = "mimalloc")]
 pub use memory::keep_freed_memory;
+pub use pooling::{Pooling, max_pooling, mean_pooling};
 pub use products::{bilinear, matrix_vector, normalised, vector_matrix};
 pub use resize::{doubled, halved};
 
@@ -315,6 +318,16 @@ pub trait Operations: Backend {
         output: FloatTensor<Self>,
     ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
         blend::portable::backward::<Self>(below, mask, above, output)
+    }
+
+    /// See [`max_pooling`].
+    fn max_pooling(x: FloatTensor<Self>, pooling: Pooling) -> FloatTensor<Self> {
+        pooling::portable::max::<Self>(x, pooling)
+    }
+
+    /// See [`mean_pooling`].
+    fn mean_pooling(x: FloatTensor<Self>, pooling: Pooling) -> FloatTensor<Self> {
+        pooling::portable::mean::<Self>(x, pooling)
     }
 
     /// See [`mean_absolute`].

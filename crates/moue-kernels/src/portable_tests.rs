@@ -6,8 +6,8 @@ use burn::tensor::{Device, TensorData};
 use burn_flex::FlexTensor;
 
 use crate::{
-    Apart, Logistic, Operations, Step, adam, attention, blend, convolution, grid_sample, instance_norm,
-    leaky_relu, logistic, means, products, resize,
+    Apart, Logistic, Operations, Pooling, Step, adam, attention, blend, convolution, grid_sample,
+    instance_norm, leaky_relu, logistic, means, pooling, products, resize,
 };
 
 /// Numbers in -1..1 that look random.
@@ -231,4 +231,24 @@ fn means_agree() {
             agree("its gradient", [fast], [portable]);
         }
     }
+}
+
+#[test]
+fn poolings_agree() {
+    let kinds = [Pooling::new(3, 2), Pooling::new(2, 2), Pooling::around(3), Pooling::around(5)];
+    let strange = [Pooling { size: 3, stride: 2, padding: 1 }, Pooling { size: 4, stride: 3, padding: 2 }];
+    for pooling in kinds.into_iter().chain(strange) {
+        for [height, width] in [[7, 7], [6, 35], [5, 64], [8, 3]] {
+            let x = numbers([2, 3, height, width], 1);
+            let what = format!("{pooling:?} of {height} x {width}");
+            let largest = Flex::max_pooling(x.clone(), pooling);
+            agree(&what, [largest], [pooling::portable::max::<Flex>(x.clone(), pooling)]);
+            let mean = Flex::mean_pooling(x.clone(), pooling);
+            agree(&what, [mean], [pooling::portable::mean::<Flex>(x, pooling)]);
+        }
+    }
+    let none = Tensor::<4>::from_data([[[[1.0, f32::NAN, 2.0, 3.0, 4.0]]]], &Device::flex());
+    let none = none.try_into_primitive::<Flex>().expect("it was made on the CPU");
+    let largest = Flex::max_pooling(none, Pooling::around(1)).into_data().try_into_vec::<f32>();
+    assert!(largest.expect("f32")[1].is_nan());
 }

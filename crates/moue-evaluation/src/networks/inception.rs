@@ -10,14 +10,13 @@
 
 use std::path::Path;
 
-use burn::tensor::module::{avg_pool2d, max_pool2d};
-use burn::tensor::ops::{AvgPoolOptions, MaxPoolOptions, PadMode};
+use burn::tensor::ops::PadMode;
 use burn::tensor::{Device, Tensor, TensorData, activation::relu};
 use image::RgbImage;
 use moue::base::device::describe;
 use moue::base::error::{Error, Result};
 use moue::run::exchange::Tensors;
-use moue_kernels::convolution;
+use moue_kernels::{Pooling, convolution, max_pooling, mean_pooling};
 use rayon::prelude::*;
 
 use super::inception_weights::EPSILON;
@@ -325,21 +324,15 @@ enum Pool {
 impl Pool {
     fn forward(self, x: Tensor<4>) -> Tensor<4> {
         match self {
-            Self::Average => {
-                let mut options = AvgPoolOptions::new([3, 3]).with_stride([1, 1]).with_padding([1, 1]);
-                options.count_include_pad = false;
-                avg_pool2d(x, options)
-            }
-            Self::Maximum => {
-                max_pool2d(x, MaxPoolOptions::new([3, 3]).with_stride([1, 1]).with_padding([1, 1]))
-            }
+            Self::Average => mean_pooling(x, Pooling::around(3)),
+            Self::Maximum => max_pooling(x, Pooling::around(3)),
         }
     }
 }
 
 /// The largest of 3 x 3 positions at stride 2.
 fn halved(x: Tensor<4>) -> Tensor<4> {
-    max_pool2d(x, MaxPoolOptions::new([3, 3]).with_stride([2, 2]))
+    max_pooling(x, Pooling::new(3, 2))
 }
 
 /// Takes tensors out of a file.

@@ -11,13 +11,11 @@
 use std::path::Path;
 
 use burn::tensor::activation::relu;
-use burn::tensor::module::max_pool2d;
-use burn::tensor::ops::MaxPoolOptions;
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use image::RgbImage;
 use moue::base::error::{Error, Result};
 use moue::run::exchange::Tensors;
-use moue_kernels::convolution;
+use moue_kernels::{Pooling, convolution, max_pooling};
 
 use super::layers::{damaged, take, values};
 use super::{fingerprint, flax};
@@ -142,7 +140,7 @@ impl Lpips {
         let mut all = Vec::new();
         for (layer, (_, stride, padding, pooled)) in self.layers.iter().zip(LAYERS) {
             if pooled {
-                x = max_pool2d(x, MaxPoolOptions::new([3, 3]).with_stride([2, 2]));
+                x = max_pooling(x, Pooling::new(3, 2));
             }
             // Of 256 x 256 pixels [1, 64, 63, 63], [1, 192, 31, 31], [1, 384, 15, 15], [1, 256, 15, 15] twice.
             x = relu(convolution(x, layer.weight.clone(), Some(layer.bias.clone()), stride, padding));

@@ -9,12 +9,11 @@
 use std::path::Path;
 
 use burn::tensor::activation::relu;
-use burn::tensor::module::{avg_pool2d, max_pool2d};
-use burn::tensor::ops::{AvgPoolOptions, MaxPoolOptions};
 use burn::tensor::{Device, Tensor, TensorData};
 use image::RgbImage;
 use moue::base::error::Result;
 use moue::run::exchange::Tensors;
+use moue_kernels::{Pooling, max_pooling, mean_pooling};
 
 use super::layers::{Scaled, damaged, take, values};
 use super::{fingerprint, onnx, tfjs};
@@ -116,7 +115,7 @@ impl FaceRecognitionNet {
         let data = TensorData::new(pixels, [images.len(), 3, side, side]);
         let x = Tensor::<4>::from_data(data, &self.last.device());
         let x = relu(self.stem.forward(x, 2, 0)); // [batch, 32, 72, 72]
-        let mut x = max_pool2d(x, MaxPoolOptions::new([3, 3]).with_stride([2, 2])); // [batch, 32, 35, 35]
+        let mut x = max_pooling(x, Pooling::new(3, 2)); // [batch, 32, 35, 35]
         for block in &self.blocks {
             x = block.forward(x); // down: [batch, 64, 17, 17], [batch, 128, 8, 8], [batch, 256, 4, 4], [batch, 256, 2, 2]
         }
@@ -142,7 +141,7 @@ impl Block {
         }
         // dlib adds what differs in size: channels that the mean lacks are 0, and so is the last row and column of the
         // convolution where the mean, which needs one pixel less, has one more.
-        let mean = avg_pool2d(x, AvgPoolOptions::new([2, 2]).with_stride([2, 2]));
+        let mean = mean_pooling(x, Pooling::new(2, 2));
         let [_, channels, ..] = y.dims();
         let [_, _, height, width] = mean.dims();
         relu(extended(extended(y, 2, height), 3, width) + extended(mean, 1, channels))

@@ -5,11 +5,9 @@
 //! came here and what onnxruntime computes with them.
 
 use burn::tensor::activation::relu;
-use burn::tensor::module::max_pool2d;
-use burn::tensor::ops::MaxPoolOptions;
 use burn::tensor::{Device, Tensor};
 use image::RgbImage;
-use moue_kernels::convolution;
+use moue_kernels::{Pooling, convolution, max_pooling};
 
 use super::align::FaceSquare;
 use super::weights::{Separable, Weights, same_padded};
@@ -130,7 +128,7 @@ impl Detector {
 
 /// What a block's input adds to its result: halved by maxima and with channels of zeros where the shape asks for it.
 fn skip(x: Tensor<4>, [batch, channels, height, width]: [usize; 4]) -> Tensor<4> {
-    let x = if x.dims()[2] == height { x } else { max_pool2d(x, MaxPoolOptions::new([2; 2])) };
+    let x = if x.dims()[2] == height { x } else { max_pooling(x, Pooling::new(2, 2)) };
     let missing = channels - x.dims()[1];
     if missing == 0 {
         return x;
