@@ -182,6 +182,20 @@ fn gradients_of_biases_agree() {
 }
 
 #[test]
+fn what_half_of_a_batch_adds_and_half_takes_away_leaves_no_bias_a_gradient() {
+    // As a critic's last layer has it.
+    let device = gpu();
+    for lies in [Lies::Planar, Lies::Interleaved] {
+        let bias = vector(3, 1, &device).autodiff().require_grad();
+        let (x, scale) = (map([8, 3, 23, 31], 2, lies, &device).autodiff(), vector(1, 3, &device).autodiff());
+        let y = scaled_leaky_relu(x, scale, bias.clone(), 1.0);
+        let halves = [1.0, -1.0].map(|sign| Tensor::full([4, 3, 23, 31], sign / 3.0, &device));
+        let mut gradients = (y * Tensor::cat(halves.to_vec(), 0).autodiff()).sum().backward();
+        assert_eq!(values(bias.grad_remove(&mut gradients).expect("it is tracked")), [0.0; 3], "{lies:?}");
+    }
+}
+
+#[test]
 fn steps_agree_and_leave_what_others_hold() {
     let of = |device: &Device| {
         let [p, g, m, v] = [1, 2, 3, 4].map(|seed| vector(100_003, seed, device));

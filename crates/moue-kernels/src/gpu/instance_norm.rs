@@ -77,7 +77,7 @@ pub(super) fn backward(
         layout.is_interleaved(),
         relu,
     );
-    let [by_bias, by_weight, _] = totals([sums, products]);
+    let [by_bias, by_weight, _] = totals([sums, products], 1);
     (gradient, by_weight, by_bias)
 }
 

@@ -190,27 +190,26 @@ pub(super) fn walk_over_image(channels: u32, plane: u32, pitch: u32, #[comptime]
     }
 }
 
-/// Over the positions of the cube's row of a batch: an image where channels are planar, else an equal share of all.
+/// Over the positions of the cube's row: where channels are interleaved, one of so many `shares` of an image.
 #[cube]
 pub(super) fn walk_over_share(
     channels: u32,
     plane: u32,
     pitch: u32,
-    batch: u32,
+    shares: u32,
     #[comptime] interleaved: bool,
 ) -> Walk {
     if comptime!(interleaved) {
         let channel = CUBE_POS_X * LANES + UNIT_POS_X;
-        let positions = batch * plane;
-        let share = (positions + CUBE_COUNT_Y - 1u32) / CUBE_COUNT_Y;
-        let from = CUBE_POS_Y * share;
-        let to = min(from + share, positions);
+        let length = plane.div_ceil(shares);
+        let from = CUBE_POS_Y % shares * length;
+        let to = min(from + length, plane);
         Walk {
             channel,
             first: from + UNIT_POS_Y,
             step: CUBE_DIM_Y,
             end: select(channel < channels, to, 0u32),
-            base: channel,
+            base: CUBE_POS_Y / shares * plane * pitch + channel,
             stride: pitch,
         }
     } else {

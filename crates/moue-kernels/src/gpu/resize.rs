@@ -116,7 +116,7 @@ fn next(output: u32, size: u32) -> u32 {
     let near = output / 2u32;
     let before = select(near == 0u32, 0u32, near - 1u32);
     let after = min(near + 1u32, size - 1u32);
-    select(output % 2u32 == 0u32, before, after)
+    select(output & 1u32 == 0u32, before, after)
 }
 
 /// The `n`th of the four outputs around an input, of `size` outputs.

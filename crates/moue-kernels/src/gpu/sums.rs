@@ -11,16 +11,18 @@ use super::layout::{
     walk_over_share, walks,
 };
 
-/// Cubes that a sum over a map is shared by where channels are interleaved.
-const SHARES: usize = 256;
+/// Cubes that the sums over a batch are shared by, where channels are interleaved and there is enough to do.
+const CUBES: usize = 256;
+/// Positions that each of them has at least.
+const EACH: usize = 16;
 
 /// The sum of each channel of `[batch, channels, h, w]`.
 pub(super) fn channel_sums(x: CubeTensor) -> CubeTensor {
     let (x, layout) = dense(x);
     let [batch, channels, height, width] = x.shape().dims();
-    let rows = rows(&x, layout);
-    let sums = empty(&x, [rows, channels]);
-    let (count, dim) = walks(&x, channels, rows, layout);
+    let shares = shares(&x, layout);
+    let sums = empty(&x, [batch * shares, channels]);
+    let (count, dim) = walks(&x, channels, batch * shares, layout);
     sums_kernel::launch(
         &sums.client,
         count,
@@ -30,11 +32,11 @@ pub(super) fn channel_sums(x: CubeTensor) -> CubeTensor {
         channels as u32,
         (height * width) as u32,
         layout.pitch(),
-        batch as u32,
+        shares as u32,
         dim.num_elems() as usize,
         layout.is_interleaved(),
     );
-    let [sums, ..] = totals([sums.clone(), sums]);
+    let [sums, ..] = totals([sums.clone(), sums], shares);
     sums
 }
 
@@ -74,9 +76,9 @@ pub(super) fn leaky_relu_backward(
     let [y, output] = [y, output].map(|tensor| laid(tensor, layout));
     let [batch, channels, height, width] = x.shape().dims();
     let gradient = empty_laid(&x, [batch, channels, height, width], layout);
-    let rows = rows(&x, layout);
-    let [sums, products] = [(); 2].map(|()| empty(&x, [rows, channels]));
-    let (count, dim) = walks(&x, channels, rows, layout);
+    let shares = shares(&x, layout);
+    let [sums, products] = [(); 2].map(|()| empty(&x, [batch * shares, channels]));
+    let (count, dim) = walks(&x, channels, batch * shares, layout);
     leaky_relu_backward_kernel::launch(
         &gradient.client,
         count,
@@ -91,18 +93,22 @@ pub(super) fn leaky_relu_backward(
         channels as u32,
         (height * width) as u32,
         layout.pitch(),
-        batch as u32,
+        shares as u32,
         slope,
         dim.num_elems() as usize,
         layout.is_interleaved(),
     );
-    let [by_bias, _, by_scale] = totals([sums, products]);
+    let [by_bias, _, by_scale] = totals([sums, products], shares);
     (gradient, by_scale, by_bias)
 }
 
-/// The sums over the rows of two tensors `[rows, channels]`, `[channels]`, and the sum of all of the second, `[1]`. One
-/// cube, so that they are added in the same order each time.
-pub(super) fn totals([first, second]: [CubeTensor; 2]) -> [CubeTensor; 3] {
+/// The sums over the rows of two tensors `[images * shares, channels]`, `[channels]`, and the sum of all of the second,
+/// `[1]`. One cube, so that they are added in the same order each time.
+///
+/// An image's shares are added first, then each image to its like in the batch's other half. So what the first half adds
+/// and the second takes away is gone to the last bit: a critic's last bias, which sees real images and then as many fakes,
+/// has no gradient, and Adam would make a whole step of what rounding leaves.
+pub(super) fn totals([first, second]: [CubeTensor; 2], shares: usize) -> [CubeTensor; 3] {
     let [rows, channels] = first.shape().dims();
     let sums = [empty(&first, [channels]), empty(&first, [channels]), empty(&first, [1])];
     let units = summing(&first);
@@ -116,20 +122,21 @@ pub(super) fn totals([first, second]: [CubeTensor; 2]) -> [CubeTensor; 3] {
         sums[1].clone().into_buffer_arg(),
         sums[2].clone().into_buffer_arg(),
         channels as u32,
-        rows as u32,
+        (rows / shares) as u32,
+        shares as u32,
         units as usize,
     );
     sums
 }
 
-/// Rows of partial sums: images where channels are planar, else what keeps the GPU busy.
-fn rows(x: &CubeTensor, layout: Layout) -> usize {
+/// Shares of an image whose sums are made apart, where channels are interleaved: what keeps the GPU busy.
+fn shares(x: &CubeTensor, layout: Layout) -> usize {
     let [batch, channels, height, width] = x.shape().dims();
     match layout {
-        Layout::Planar => batch,
+        Layout::Planar => 1,
         Layout::Interleaved { .. } => {
-            let positions = (batch * height * width).div_ceil(16);
-            (SHARES / channels.div_ceil(LANES as usize)).clamp(1, positions)
+            let most = (height * width).div_ceil(EACH);
+            (CUBES / (batch * channels.div_ceil(LANES as usize))).clamp(1, most)
         }
     }
 }
@@ -141,12 +148,12 @@ fn sums_kernel(
     channels: u32,
     plane: u32,
     pitch: u32,
-    batch: u32,
+    shares: u32,
     #[comptime] units: usize,
     #[comptime] interleaved: bool,
 ) {
     let mut shared = Shared::<[f32]>::new_slice(units);
-    let walk = walk_over_share(channels, plane, pitch, batch, interleaved);
+    let walk = walk_over_share(channels, plane, pitch, shares, interleaved);
     let mut sum = 0.0f32;
     let mut position = walk.first;
     while position < walk.end {
@@ -202,13 +209,13 @@ fn leaky_relu_backward_kernel(
     channels: u32,
     plane: u32,
     pitch: u32,
-    batch: u32,
+    shares: u32,
     slope: f32,
     #[comptime] units: usize,
     #[comptime] interleaved: bool,
 ) {
     let mut shared = Shared::<[f32]>::new_slice(units);
-    let walk = walk_over_share(channels, plane, pitch, batch, interleaved);
+    let walk = walk_over_share(channels, plane, pitch, shares, interleaved);
     let factor = scale[0];
     let mut sum = 0.0f32;
     let mut product = 0.0f32;
@@ -239,7 +246,8 @@ fn totals_kernel(
     second_sums: &mut [f32],
     total: &mut [f32],
     channels: u32,
-    rows: u32,
+    images: u32,
+    shares: u32,
     #[comptime] units: usize,
 ) {
     let mut shared = Shared::<[f32]>::new_slice(units);
@@ -248,11 +256,16 @@ fn totals_kernel(
     while channel < channels {
         let mut one = 0.0f32;
         let mut two = 0.0f32;
-        let mut place = channel;
-        for _ in 0..rows {
-            one += first[place as usize];
-            two += second[place as usize];
-            place += channels;
+        let half = images.div_ceil(2u32);
+        for image in 0..half {
+            let mut of_two = sum_of_image(first, image, channel, channels, shares);
+            let mut other = sum_of_image(second, image, channel, channels, shares);
+            if image + half < images {
+                of_two += sum_of_image(first, image + half, channel, channels, shares);
+                other += sum_of_image(second, image + half, channel, channels, shares);
+            }
+            one += of_two;
+            two += other;
         }
         first_sums[channel as usize] = one;
         second_sums[channel as usize] = two;
@@ -263,4 +276,16 @@ fn totals_kernel(
     if UNIT_POS == 0u32 {
         total[0] = all;
     }
+}
+
+/// The sum of a channel's shares of an image.
+#[cube]
+fn sum_of_image(rows: &[f32], image: u32, channel: u32, channels: u32, shares: u32) -> f32 {
+    let mut sum = 0.0f32;
+    let mut place = image * shares * channels + channel;
+    for _ in 0..shares {
+        sum += rows[place as usize];
+        place += channels;
+    }
+    sum
 }
