@@ -41,9 +41,10 @@ pub(crate) mod portable {
         query: FloatTensor<B>,
         key: FloatTensor<B>,
         value: FloatTensor<B>,
+        tile_bytes: usize,
     ) -> (FloatTensor<B>, FloatTensor<B>) {
         let (mut outputs, mut statistics) = (Vec::new(), Vec::new());
-        for tile in tiles(&key.shape()) {
+        for tile in tiles(&key.shape(), tile_bytes) {
             let scores = scores::<B>(columns::<B>(&query, &tile), key.clone()); // [batch, tile, positions]
             let largest = B::float_max_dim(scores.clone(), 2);
             let map = B::float_exp(B::float_sub(scores, largest.clone()));
@@ -61,11 +62,12 @@ pub(crate) mod portable {
         attended: FloatTensor<B>,
         statistics: FloatTensor<B>,
         output: FloatTensor<B>,
+        tile_bytes: usize,
     ) -> (FloatTensor<B>, FloatTensor<B>, FloatTensor<B>) {
         let mut query_gradients = Vec::new();
         let mut sums: Option<(FloatTensor<B>, FloatTensor<B>)> = None;
         let products = B::float_sum_dim(B::float_mul(attended, output.clone()), 1); // [batch, 1, positions]
-        for tile in tiles(&key.shape()) {
+        for tile in tiles(&key.shape(), tile_bytes) {
             let query = columns::<B>(&query, &tile); // [batch, width, tile]
             let output = columns::<B>(&output, &tile); // [batch, channels, tile]
             let row = |tensor| transpose::<B>(columns::<B>(tensor, &tile));
@@ -107,11 +109,11 @@ pub(crate) mod portable {
         ranges.map(|range| range.map_or(Slice::full(), Slice::from))
     }
 
-    /// The runs of query positions whose map stays below [`TILE_BYTES`].
-    pub(super) fn tiles(key: &Shape) -> impl Iterator<Item = Range<usize>> + use<> {
+    /// The runs of query positions whose map takes at most `tile_bytes`.
+    pub(super) fn tiles(key: &Shape, tile_bytes: usize) -> impl Iterator<Item = Range<usize>> + use<> {
         let (batch, positions) = (key[0], key[2]);
         let row = batch * positions * size_of::<f32>();
-        let tile = (TILE_BYTES / row.max(1)).clamp(1, positions.max(1));
+        let tile = (tile_bytes / row.max(1)).clamp(1, positions.max(1));
         (0..positions).step_by(tile).map(move |start| start..(start + tile).min(positions))
     }
 }
@@ -166,7 +168,7 @@ mod tests {
     #[test]
     fn tiles_cover_every_position_once_and_stay_small() {
         for (batch, positions) in [(1, 1), (16, 4096), (3, 1000), (1, 65536)] {
-            let tiles: Vec<_> = tiles(&Shape::from([batch, 8, positions])).collect();
+            let tiles: Vec<_> = tiles(&Shape::from([batch, 8, positions]), TILE_BYTES).collect();
             assert_eq!(
                 tiles.iter().flat_map(Clone::clone).collect::<Vec<_>>(),
                 (0..positions).collect::<Vec<_>>()

@@ -5,7 +5,7 @@ use burn::tensor::{Bytes, DType, Shape};
 use burn_flex::{FlexTensor, Layout};
 
 use crate::{
-    AdamStep, Apart, Logistic, Operations, Pooling, Step, adam, attention, attention_flex, blend,
+    AdamStep, Apart, Logistic, Operations, Pooling, Step, TILE_BYTES, adam, attention, attention_flex, blend,
     convolution, convolution_flex, grid_sample, grid_sample_flex, instance_norm, instance_norm_flex,
     leaky_relu, logistic, means, pooling, products, resize,
 };
@@ -36,7 +36,7 @@ impl Operations for Flex {
         if [&query, &key, &value].into_iter().all(takes) {
             attention_flex::forward(query, key, value)
         } else {
-            attention::portable::forward::<Self>(query, key, value)
+            attention::portable::forward::<Self>(query, key, value, TILE_BYTES)
         }
     }
 
@@ -51,7 +51,13 @@ impl Operations for Flex {
         if [&query, &key, &value].into_iter().all(takes) {
             attention_flex::backward([query, key, value], attended, statistics, output)
         } else {
-            attention::portable::backward::<Self>([query, key, value], attended, statistics, output)
+            attention::portable::backward::<Self>(
+                [query, key, value],
+                attended,
+                statistics,
+                output,
+                TILE_BYTES,
+            )
         }
     }
 

@@ -89,7 +89,7 @@ pub trait Operations: Backend {
         key: FloatTensor<Self>,
         value: FloatTensor<Self>,
     ) -> (FloatTensor<Self>, FloatTensor<Self>) {
-        attention::portable::forward::<Self>(query, key, value)
+        attention::portable::forward::<Self>(query, key, value, TILE_BYTES)
     }
 
     /// The gradients of [`attention`] by query, key and value; `attended` is what it gave and `output` the gradient
@@ -102,7 +102,7 @@ pub trait Operations: Backend {
         statistics: FloatTensor<Self>,
         output: FloatTensor<Self>,
     ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
-        attention::portable::backward::<Self>([query, key, value], attended, statistics, output)
+        attention::portable::backward::<Self>([query, key, value], attended, statistics, output, TILE_BYTES)
     }
 
     /// See [`adam`].

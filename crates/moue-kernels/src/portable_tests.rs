@@ -5,6 +5,7 @@ use burn::backend::Flex;
 use burn::tensor::{Device, TensorData};
 use burn_flex::FlexTensor;
 
+use crate::attention::TILE_BYTES;
 use crate::{
     Apart, Logistic, Operations, Pooling, Step, adam, attention, blend, convolution, grid_sample,
     instance_norm, leaky_relu, logistic, means, pooling, products, resize,
@@ -60,7 +61,8 @@ fn attentions_agree() {
         let [query, key] = [1, 2].map(|seed| numbers([batch, width, positions], seed));
         let [value, output] = [3, 4].map(|seed| numbers([batch, channels, positions], seed));
         let fast = Flex::position_attention_forward(query.clone(), key.clone(), value.clone());
-        let portable = attention::portable::forward::<Flex>(query.clone(), key.clone(), value.clone());
+        let portable =
+            attention::portable::forward::<Flex>(query.clone(), key.clone(), value.clone(), TILE_BYTES);
         let (attended, statistics) = fast.clone();
         agree("forward", [fast.0, fast.1], [portable.0, portable.1]);
         let inputs = [query.clone(), key.clone(), value.clone()];
@@ -72,7 +74,8 @@ fn attentions_agree() {
             statistics.clone(),
             output.clone(),
         );
-        let (d, e, f) = attention::portable::backward::<Flex>(inputs, attended, statistics, output);
+        let (d, e, f) =
+            attention::portable::backward::<Flex>(inputs, attended, statistics, output, TILE_BYTES);
         agree("backward", [a, b, c], [d, e, f]);
     }
 }

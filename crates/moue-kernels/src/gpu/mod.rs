@@ -16,9 +16,31 @@ use burn_cubecl::CubeBackend;
 use burn_cubecl::tensor::CubeTensor;
 
 use self::resize::{Change, resized};
-use crate::{AdamStep, Apart, Logistic, Operations};
+use crate::{AdamStep, Apart, Logistic, Operations, attention};
+
+/// The most that a tile of attention's map takes: four times what it takes elsewhere, for fewer launches.
+const TILE_BYTES: usize = 128 << 20;
 
 impl Operations for CubeBackend {
+    fn position_attention_forward(
+        query: CubeTensor,
+        key: CubeTensor,
+        value: CubeTensor,
+    ) -> (CubeTensor, CubeTensor) {
+        attention::portable::forward::<Self>(query, key, value, TILE_BYTES)
+    }
+
+    fn position_attention_backward(
+        query: CubeTensor,
+        key: CubeTensor,
+        value: CubeTensor,
+        attended: CubeTensor,
+        statistics: CubeTensor,
+        output: CubeTensor,
+    ) -> (CubeTensor, CubeTensor, CubeTensor) {
+        attention::portable::backward::<Self>([query, key, value], attended, statistics, output, TILE_BYTES)
+    }
+
     fn adam(
         parameter: CubeTensor,
         gradient: CubeTensor,
