@@ -1,4 +1,4 @@
-//! The portable bodies, which GPUs run, against the CPU's kernels, forward and backward.
+//! The portable bodies, which are used where a machine has no kernel of its own, against the CPU's, forward and backward.
 
 use burn::Tensor;
 use burn::backend::Flex;
