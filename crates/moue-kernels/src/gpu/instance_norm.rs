@@ -6,7 +6,9 @@ use burn_cubecl::kernel::into_contiguous;
 use burn_cubecl::tensor::CubeTensor;
 use cubecl::prelude::*;
 
-use super::layout::{dense, empty, empty_laid, laid, memory, sum_of_units, walk_over_image, walks};
+use super::layout::{
+    Extent, dense, empty, empty_laid, extent, is_first, laid, memory, sum_of_units, walk, walks,
+};
 use super::sums::totals;
 use crate::instance_norm::EPSILON;
 
@@ -18,8 +20,8 @@ pub(super) fn forward(
     relu: bool,
 ) -> (CubeTensor, CubeTensor, CubeTensor) {
     let (x, layout) = dense(x);
-    let [batch, channels, height, width] = x.shape().dims();
-    let y = empty_laid(&x, [batch, channels, height, width], layout);
+    let ([batch, channels, ..], extent) = (x.shape().dims::<4>(), extent(&x, layout));
+    let y = empty_laid(&x, x.shape().dims(), layout);
     let [mean, inverse] = [(); 2].map(|()| empty(&x, [batch, channels]));
     let (count, dim) = walks(&x, channels, batch, layout);
     forward_kernel::launch(
@@ -32,9 +34,7 @@ pub(super) fn forward(
         memory(y.clone(), layout),
         mean.clone().into_buffer_arg(),
         inverse.clone().into_buffer_arg(),
-        channels as u32,
-        (height * width) as u32,
-        layout.pitch(),
+        extent,
         EPSILON,
         dim.num_elems() as usize,
         layout.is_interleaved(),
@@ -53,8 +53,8 @@ pub(super) fn backward(
 ) -> (CubeTensor, CubeTensor, CubeTensor) {
     let (x, layout) = dense(x);
     let output = laid(output, layout);
-    let [batch, channels, height, width] = x.shape().dims();
-    let gradient = empty_laid(&x, [batch, channels, height, width], layout);
+    let ([batch, channels, ..], extent) = (x.shape().dims::<4>(), extent(&x, layout));
+    let gradient = empty_laid(&x, x.shape().dims(), layout);
     let [sums, products] = [(); 2].map(|()| empty(&x, [batch, channels]));
     let (count, dim) = walks(&x, channels, batch, layout);
     backward_kernel::launch(
@@ -70,9 +70,7 @@ pub(super) fn backward(
         memory(gradient.clone(), layout),
         sums.clone().into_buffer_arg(),
         products.clone().into_buffer_arg(),
-        channels as u32,
-        (height * width) as u32,
-        layout.pitch(),
+        extent,
         dim.num_elems() as usize,
         layout.is_interleaved(),
         relu,
@@ -90,17 +88,15 @@ fn forward_kernel(
     y: &mut [f32],
     means: &mut [f32],
     inverses: &mut [f32],
-    channels: u32,
-    plane: u32,
-    pitch: u32,
+    extent: &Extent,
     epsilon: f32,
     #[comptime] units: usize,
     #[comptime] interleaved: bool,
     #[comptime] relu: bool,
 ) {
     let mut shared = Shared::<[f32]>::new_slice(units);
-    let walk = walk_over_image(channels, plane, pitch, interleaved);
-    let numbers = f32::cast_from(plane);
+    let walk = walk(extent, 1u32, interleaved);
+    let numbers = f32::cast_from(extent.plane);
 
     let mut sum = 0.0f32;
     let mut position = walk.first;
@@ -131,8 +127,8 @@ fn forward_kernel(
             y[place] = if comptime!(relu) { select(value < 0.0f32, 0.0f32, value) } else { value };
             position += walk.step;
         }
-        if walk.first == 0u32 {
-            let place = (CUBE_POS_Y * channels + walk.channel) as usize;
+        if is_first(&walk, extent, interleaved) {
+            let place = (CUBE_POS_Y * extent.channels + walk.channel) as usize;
             means[place] = mean;
             inverses[place] = inverse;
         }
@@ -151,16 +147,14 @@ fn backward_kernel(
     gradient: &mut [f32],
     sums: &mut [f32],
     products: &mut [f32],
-    channels: u32,
-    plane: u32,
-    pitch: u32,
+    extent: &Extent,
     #[comptime] units: usize,
     #[comptime] interleaved: bool,
     #[comptime] relu: bool,
 ) {
     let mut shared = Shared::<[f32]>::new_slice(units);
-    let walk = walk_over_image(channels, plane, pitch, interleaved);
-    let row = (CUBE_POS_Y * channels + walk.channel) as usize;
+    let walk = walk(extent, 1u32, interleaved);
+    let row = (CUBE_POS_Y * extent.channels + walk.channel) as usize;
     let mut mean = 0.0f32;
     let mut inverse = 0.0f32;
     let mut scale = 0.0f32;
@@ -186,7 +180,7 @@ fn backward_kernel(
     let sum = sum_of_units(sum, &mut shared, interleaved);
     let product = sum_of_units(product, &mut shared, interleaved);
 
-    let common = 1.0f32 / f32::cast_from(plane);
+    let common = 1.0f32 / f32::cast_from(extent.plane);
     position = walk.first;
     while position < walk.end {
         let place = (walk.base + position * walk.stride) as usize;
@@ -195,7 +189,7 @@ fn backward_kernel(
         gradient[place] = (through - (sum + normal * product) * common) * inverse * scale;
         position += walk.step;
     }
-    if walk.first < walk.end && walk.first == 0u32 {
+    if is_first(&walk, extent, interleaved) {
         sums[row] = sum;
         products[row] = product;
     }

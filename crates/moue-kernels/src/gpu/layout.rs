@@ -144,10 +144,28 @@ pub(super) fn walks(x: &CubeTensor, channels: usize, rows: usize, layout: Layout
     (CubeCount::new_2d(columns as u32, rows as u32), CubeDim::new_2d(LANES, height))
 }
 
+/// How far a map `[batch, channels, h, w]` goes.
+#[derive(CubeType, CubeLaunch, Clone, Copy)]
+pub(super) struct Extent {
+    pub(super) numbers: u32,
+    pub(super) channels: u32,
+    /// The pixels of a channel.
+    pub(super) plane: u32,
+    /// From pixel to pixel in memory, where channels are interleaved.
+    pub(super) pitch: u32,
+}
+
+/// [`Extent`] of a tensor in the layout.
+pub(super) fn extent(x: &CubeTensor, layout: Layout) -> ExtentLaunch {
+    let [batch, channels, height, width] = x.meta.shape().dims();
+    let (plane, pitch) = (height * width, layout.pitch());
+    ExtentLaunch::new((batch * channels * plane) as u32, channels as u32, plane as u32, pitch)
+}
+
 /// Where the `n`th number of a map lies in memory: its pixels' channels together, or everything in a row.
 #[cube]
-pub(super) fn lies_at(n: u32, channels: u32, pitch: u32, #[comptime] interleaved: bool) -> u32 {
-    if comptime!(interleaved) { n / channels * pitch + n % channels } else { n }
+pub(super) fn lies_at(n: u32, extent: &Extent, #[comptime] interleaved: bool) -> u32 {
+    if comptime!(interleaved) { n / extent.channels * extent.pitch + n % extent.channels } else { n }
 }
 
 /// The way of a unit over the positions of its channel, for the cubes of [`walks`].
@@ -163,19 +181,22 @@ pub(super) struct Walk {
     pub(super) stride: u32,
 }
 
-/// Over the positions of the image of the cube's row.
+/// Over the positions of the cube's row: those of an image, or where channels are interleaved one of so many `shares` of
+/// them.
 #[cube]
-pub(super) fn walk_over_image(channels: u32, plane: u32, pitch: u32, #[comptime] interleaved: bool) -> Walk {
-    let image = CUBE_POS_Y;
+pub(super) fn walk(extent: &Extent, shares: u32, #[comptime] interleaved: bool) -> Walk {
     if comptime!(interleaved) {
         let channel = CUBE_POS_X * LANES + UNIT_POS_X;
+        let length = extent.plane.div_ceil(shares);
+        let from = CUBE_POS_Y % shares * length;
+        let to = min(from + length, extent.plane);
         Walk {
             channel,
-            first: UNIT_POS_Y,
+            first: from + UNIT_POS_Y,
             step: CUBE_DIM_Y,
-            end: select(channel < channels, plane, 0u32),
-            base: image * plane * pitch + channel,
-            stride: pitch,
+            end: select(channel < extent.channels, to, 0u32),
+            base: CUBE_POS_Y / shares * extent.plane * extent.pitch + channel,
+            stride: extent.pitch,
         }
     } else {
         let channel = CUBE_POS_X;
@@ -183,37 +204,20 @@ pub(super) fn walk_over_image(channels: u32, plane: u32, pitch: u32, #[comptime]
             channel,
             first: UNIT_POS,
             step: CUBE_DIM,
-            end: plane,
-            base: (image * channels + channel) * plane,
+            end: extent.plane,
+            base: (CUBE_POS_Y * extent.channels + channel) * extent.plane,
             stride: 1u32.runtime(),
         }
     }
 }
 
-/// Over the positions of the cube's row: where channels are interleaved, one of so many `shares` of an image.
+/// Whether the unit writes what its cube found for the channel that it walked over.
 #[cube]
-pub(super) fn walk_over_share(
-    channels: u32,
-    plane: u32,
-    pitch: u32,
-    shares: u32,
-    #[comptime] interleaved: bool,
-) -> Walk {
+pub(super) fn is_first(walk: &Walk, extent: &Extent, #[comptime] interleaved: bool) -> bool {
     if comptime!(interleaved) {
-        let channel = CUBE_POS_X * LANES + UNIT_POS_X;
-        let length = plane.div_ceil(shares);
-        let from = CUBE_POS_Y % shares * length;
-        let to = min(from + length, plane);
-        Walk {
-            channel,
-            first: from + UNIT_POS_Y,
-            step: CUBE_DIM_Y,
-            end: select(channel < channels, to, 0u32),
-            base: CUBE_POS_Y / shares * plane * pitch + channel,
-            stride: pitch,
-        }
+        UNIT_POS_Y == 0u32 && walk.channel < extent.channels
     } else {
-        walk_over_image(channels, plane, pitch, interleaved)
+        UNIT_POS == 0u32
     }
 }
 

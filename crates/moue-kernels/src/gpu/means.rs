@@ -8,7 +8,7 @@ use cubecl::prelude::*;
 
 use super::edit::{Place, at, place};
 use super::layout::{
-    LANES, Layout, dense, element_wise, empty, empty_laid, lies_at, memory, sum_of_units, summing,
+    Extent, LANES, dense, element_wise, empty, empty_laid, extent, lies_at, memory, sum_of_units, summing,
 };
 use crate::Apart;
 use crate::means::shares;
@@ -24,7 +24,7 @@ pub(super) fn mean_absolute(x: CubeTensor, weights: Option<CubeTensor>) -> CubeT
     let numbers = x.meta.num_elements();
     let (partial, count, dim) = cubes(&x, numbers);
     let weighted = weights.is_some();
-    let extent = extent(&x, layout, weights.as_ref());
+    let (extent, step) = (extent(&x, layout), weights_step(&x, weights.as_ref()));
     let weights = into_contiguous(weights.unwrap_or_else(|| partial.clone())); // not read where there are none
     absolute_kernel::launch(
         &partial.client,
@@ -34,6 +34,7 @@ pub(super) fn mean_absolute(x: CubeTensor, weights: Option<CubeTensor>) -> CubeT
         weights.into_buffer_arg(),
         partial.clone().into_buffer_arg(),
         extent,
+        step,
         dim.num_elems() as usize,
         layout.is_interleaved(),
         weighted,
@@ -52,7 +53,7 @@ pub(super) fn mean_absolute_gradient(
     let gradient = empty_laid(&x, x.shape().dims(), layout);
     let (count, dim) = element_wise(&x, numbers);
     let weighted = weights.is_some();
-    let extent = extent(&x, layout, weights.as_ref());
+    let (extent, step) = (extent(&x, layout), weights_step(&x, weights.as_ref()));
     let weights = into_contiguous(weights.unwrap_or_else(|| output.clone())); // not read where there are none
     absolute_gradient_kernel::launch(
         &gradient.client,
@@ -63,6 +64,7 @@ pub(super) fn mean_absolute_gradient(
         output.into_buffer_arg(),
         memory(gradient.clone(), layout),
         extent,
+        step,
         1.0 / numbers as f32,
         layout.is_interleaved(),
         weighted,
@@ -138,38 +140,21 @@ fn total(partial: CubeTensor, factor: f32) -> CubeTensor {
     sum
 }
 
-/// How far a map goes.
-#[derive(CubeType, CubeLaunch, Clone, Copy)]
-struct Extent {
-    numbers: u32,
-    channels: u32,
-    plane: u32,
-    pitch: u32,
-    /// From the weights of an image to those of the next.
-    weights: u32,
-}
-
-fn extent(x: &CubeTensor, layout: Layout, weights: Option<&CubeTensor>) -> ExtentLaunch {
-    let [_, channels, height, width] = x.shape().dims();
-    let plane = (height * width) as u32;
+/// From the weights of an image to those of the next: 0 where all have the same.
+fn weights_step(x: &CubeTensor, weights: Option<&CubeTensor>) -> u32 {
+    let [_, _, height, width] = x.shape().dims();
     let of_an_image = weights.is_some_and(|weights| weights.shape()[0] > 1);
-    ExtentLaunch::new(
-        x.meta.num_elements() as u32,
-        channels as u32,
-        plane,
-        layout.pitch(),
-        if of_an_image { plane } else { 0 },
-    )
+    if of_an_image { (height * width) as u32 } else { 0 }
 }
 
 /// Where the weight of the `n`th number lies.
 #[cube]
-fn weighs(n: u32, extent: &Extent, #[comptime] interleaved: bool) -> u32 {
+fn weighs(n: u32, extent: &Extent, step: u32, #[comptime] interleaved: bool) -> u32 {
     if comptime!(interleaved) {
         let pixel = n / extent.channels;
-        pixel / extent.plane * extent.weights + pixel % extent.plane
+        pixel / extent.plane * step + pixel % extent.plane
     } else {
-        n / extent.plane / extent.channels * extent.weights + n % extent.plane
+        n / extent.plane / extent.channels * step + n % extent.plane
     }
 }
 
@@ -179,11 +164,13 @@ fn sign(x: f32) -> f32 {
 }
 
 #[cube(launch)]
+#[allow(clippy::too_many_arguments)]
 fn absolute_kernel(
     x: &[f32],
     weights: &[f32],
     partial: &mut [f32],
     extent: &Extent,
+    step: u32,
     #[comptime] units: usize,
     #[comptime] interleaved: bool,
     #[comptime] weighted: bool,
@@ -192,9 +179,9 @@ fn absolute_kernel(
     let mut sum = 0.0f32;
     let mut n = ABSOLUTE_POS as u32;
     while n < extent.numbers {
-        let value = x[lies_at(n, extent.channels, extent.pitch, interleaved) as usize].abs();
+        let value = x[lies_at(n, extent, interleaved) as usize].abs();
         sum += if comptime!(weighted) {
-            value * weights[weighs(n, extent, interleaved) as usize]
+            value * weights[weighs(n, extent, step, interleaved) as usize]
         } else {
             value
         };
@@ -214,6 +201,7 @@ fn absolute_gradient_kernel(
     output: &[f32],
     gradient: &mut [f32],
     extent: &Extent,
+    step: u32,
     share: f32,
     #[comptime] interleaved: bool,
     #[comptime] weighted: bool,
@@ -222,10 +210,13 @@ fn absolute_gradient_kernel(
     if n >= extent.numbers {
         terminate!();
     }
-    let place = lies_at(n, extent.channels, extent.pitch, interleaved) as usize;
+    let place = lies_at(n, extent, interleaved) as usize;
     let share = output[0] * share;
-    let share =
-        if comptime!(weighted) { share * weights[weighs(n, extent, interleaved) as usize] } else { share };
+    let share = if comptime!(weighted) {
+        share * weights[weighs(n, extent, step, interleaved) as usize]
+    } else {
+        share
+    };
     gradient[place] = sign(x[place]) * share;
 }
 

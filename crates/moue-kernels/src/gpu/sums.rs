@@ -7,8 +7,8 @@ use burn_cubecl::tensor::CubeTensor;
 use cubecl::prelude::*;
 
 use super::layout::{
-    LANES, Layout, dense, element_wise, empty, empty_laid, laid, lies_at, memory, sum_of_units, summing,
-    walk_over_share, walks,
+    Extent, LANES, Layout, dense, element_wise, empty, empty_laid, extent, is_first, laid, lies_at, memory,
+    sum_of_units, summing, walk, walks,
 };
 
 /// Cubes that the sums over a batch are shared by, where channels are interleaved and there is enough to do.
@@ -19,7 +19,7 @@ const EACH: usize = 16;
 /// The sum of each channel of `[batch, channels, h, w]`.
 pub(super) fn channel_sums(x: CubeTensor) -> CubeTensor {
     let (x, layout) = dense(x);
-    let [batch, channels, height, width] = x.shape().dims();
+    let ([batch, channels, ..], extent) = (x.shape().dims::<4>(), extent(&x, layout));
     let shares = shares(&x, layout);
     let sums = empty(&x, [batch * shares, channels]);
     let (count, dim) = walks(&x, channels, batch * shares, layout);
@@ -29,9 +29,7 @@ pub(super) fn channel_sums(x: CubeTensor) -> CubeTensor {
         dim,
         memory(x, layout),
         sums.clone().into_buffer_arg(),
-        channels as u32,
-        (height * width) as u32,
-        layout.pitch(),
+        extent,
         shares as u32,
         dim.num_elems() as usize,
         layout.is_interleaved(),
@@ -43,8 +41,8 @@ pub(super) fn channel_sums(x: CubeTensor) -> CubeTensor {
 /// `x scale + bias`, of what is negative only `slope`.
 pub(super) fn leaky_relu(x: CubeTensor, scale: CubeTensor, bias: CubeTensor, slope: f32) -> CubeTensor {
     let (x, layout) = dense(x);
-    let [batch, channels, height, width] = x.shape().dims();
-    let y = empty_laid(&x, [batch, channels, height, width], layout);
+    let y = empty_laid(&x, x.shape().dims(), layout);
+    let extent = extent(&x, layout);
     let (count, dim) = element_wise(&x, x.meta.num_elements());
     leaky_relu_kernel::launch(
         &y.client,
@@ -54,10 +52,7 @@ pub(super) fn leaky_relu(x: CubeTensor, scale: CubeTensor, bias: CubeTensor, slo
         scale.into_buffer_arg(),
         into_contiguous(bias).into_buffer_arg(),
         memory(y.clone(), layout),
-        (batch * channels * height * width) as u32,
-        channels as u32,
-        (height * width) as u32,
-        layout.pitch(),
+        extent,
         slope,
         layout.is_interleaved(),
     );
@@ -74,8 +69,8 @@ pub(super) fn leaky_relu_backward(
 ) -> (CubeTensor, CubeTensor, CubeTensor) {
     let (x, layout) = dense(x);
     let [y, output] = [y, output].map(|tensor| laid(tensor, layout));
-    let [batch, channels, height, width] = x.shape().dims();
-    let gradient = empty_laid(&x, [batch, channels, height, width], layout);
+    let ([batch, channels, ..], extent) = (x.shape().dims::<4>(), extent(&x, layout));
+    let gradient = empty_laid(&x, x.shape().dims(), layout);
     let shares = shares(&x, layout);
     let [sums, products] = [(); 2].map(|()| empty(&x, [batch * shares, channels]));
     let (count, dim) = walks(&x, channels, batch * shares, layout);
@@ -90,9 +85,7 @@ pub(super) fn leaky_relu_backward(
         memory(gradient.clone(), layout),
         sums.clone().into_buffer_arg(),
         products.clone().into_buffer_arg(),
-        channels as u32,
-        (height * width) as u32,
-        layout.pitch(),
+        extent,
         shares as u32,
         slope,
         dim.num_elems() as usize,
@@ -145,15 +138,13 @@ fn shares(x: &CubeTensor, layout: Layout) -> usize {
 fn sums_kernel(
     x: &[f32],
     sums: &mut [f32],
-    channels: u32,
-    plane: u32,
-    pitch: u32,
+    extent: &Extent,
     shares: u32,
     #[comptime] units: usize,
     #[comptime] interleaved: bool,
 ) {
     let mut shared = Shared::<[f32]>::new_slice(units);
-    let walk = walk_over_share(channels, plane, pitch, shares, interleaved);
+    let walk = walk(extent, shares, interleaved);
     let mut sum = 0.0f32;
     let mut position = walk.first;
     while position < walk.end {
@@ -161,37 +152,31 @@ fn sums_kernel(
         position += walk.step;
     }
     let sum = sum_of_units(sum, &mut shared, interleaved);
-    if is_first(walk.channel, channels, interleaved) {
-        sums[(CUBE_POS_Y * channels + walk.channel) as usize] = sum;
+    if is_first(&walk, extent, interleaved) {
+        sums[(CUBE_POS_Y * extent.channels + walk.channel) as usize] = sum;
     }
 }
 
-/// Whether the unit writes its channel's sum.
-#[cube]
-fn is_first(channel: u32, channels: u32, #[comptime] interleaved: bool) -> bool {
-    if comptime!(interleaved) { UNIT_POS_Y == 0u32 && channel < channels } else { UNIT_POS == 0u32 }
-}
-
 #[cube(launch)]
-#[allow(clippy::too_many_arguments)]
 fn leaky_relu_kernel(
     x: &[f32],
     scale: &[f32],
     bias: &[f32],
     y: &mut [f32],
-    numbers: u32,
-    channels: u32,
-    plane: u32,
-    pitch: u32,
+    extent: &Extent,
     slope: f32,
     #[comptime] interleaved: bool,
 ) {
     let number = ABSOLUTE_POS as u32;
-    if number >= numbers {
+    if number >= extent.numbers {
         terminate!();
     }
-    let channel = if comptime!(interleaved) { number % channels } else { (number / plane) % channels };
-    let place = lies_at(number, channels, pitch, interleaved) as usize;
+    let channel = if comptime!(interleaved) {
+        number % extent.channels
+    } else {
+        number / extent.plane % extent.channels
+    };
+    let place = lies_at(number, extent, interleaved) as usize;
     let value = x[place] * scale[0] + bias[channel as usize];
     y[place] = select(value > 0.0f32, value, value * slope);
 }
@@ -206,16 +191,14 @@ fn leaky_relu_backward_kernel(
     gradient: &mut [f32],
     sums: &mut [f32],
     products: &mut [f32],
-    channels: u32,
-    plane: u32,
-    pitch: u32,
+    extent: &Extent,
     shares: u32,
     slope: f32,
     #[comptime] units: usize,
     #[comptime] interleaved: bool,
 ) {
     let mut shared = Shared::<[f32]>::new_slice(units);
-    let walk = walk_over_share(channels, plane, pitch, shares, interleaved);
+    let walk = walk(extent, shares, interleaved);
     let factor = scale[0];
     let mut sum = 0.0f32;
     let mut product = 0.0f32;
@@ -230,8 +213,8 @@ fn leaky_relu_backward_kernel(
     }
     let sum = sum_of_units(sum, &mut shared, interleaved);
     let product = sum_of_units(product, &mut shared, interleaved);
-    if is_first(walk.channel, channels, interleaved) {
-        let row = (CUBE_POS_Y * channels + walk.channel) as usize;
+    if is_first(&walk, extent, interleaved) {
+        let row = (CUBE_POS_Y * extent.channels + walk.channel) as usize;
         sums[row] = sum;
         products[row] = product;
     }
