@@ -32,8 +32,9 @@ CASES = [
     "train stargan 4",
     "features inception 8",
 ]
-# How far an output or a loss may be from ours. On a GPU everybody rounds factors of products to 11 bits (TF32).
-TOLERANCE = {"cpu": 1e-4, "cuda": 3e-2}
+# How far an output or a loss may be from ours: where everybody computes in f32, and where a GPU may round factors of
+# products to 11 bits (TF32).
+TOLERANCE, TF32_TOLERANCE = 1e-4, 3e-2
 
 
 class Differs(Exception):
@@ -47,10 +48,12 @@ class Ended(Exception):
 class Participant:
     """A process that does one thing whenever it is asked to."""
 
-    def __init__(self, name, command, threads, device):
+    def __init__(self, name, command, threads, options):
         self.name, self.times = name, []
         environment = os.environ | {"RAYON_NUM_THREADS": str(threads), "OMP_NUM_THREADS": str(threads)}
-        environment["MOUE_DEVICE"] = device
+        environment["MOUE_DEVICE"] = options.device
+        if options.exact:
+            environment["MOUE_EXACT"] = "1"
         self.log = tempfile.TemporaryFile("w+")
         pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": self.log}
         self.process = subprocess.Popen(command, env=environment, text=True, **pipes)
@@ -82,10 +85,11 @@ class Participant:
         return kibibytes / 1024
 
 
-def checked(peer, device, warn):
+def checked(peer, options, warn):
     """Waits for a peer's comparison of what it gives with what ours gave."""
     apart = float(peer.line())
-    if not apart <= TOLERANCE[device.split(":")[0]]:
+    rounded = options.device.startswith("cuda") and not options.exact
+    if not apart <= (TF32_TOLERANCE if rounded else TOLERANCE):
         raise Differs(f"{peer.name} differs from ours by {apart:.1e}, so it is not timed")
     warn(f"  {peer.name} agrees with ours to {apart:.1e}")
     return apart
@@ -105,18 +109,18 @@ def compare(case, threads, options, warn):
         file = str(Path(folder) / "dump.safetensors")
         subprocess.run([options.ours, "dump", *arguments, file], check=True)
         steps = steps_of_a_round(file)
-        everyone = [Participant("ours", [options.ours, *arguments], threads, options.device)]
+        everyone = [Participant("ours", [options.ours, *arguments], threads, options)]
         if options.before:
-            everyone.append(Participant("before", [options.before, *arguments], threads, options.device))
+            everyone.append(Participant("before", [options.before, *arguments], threads, options))
         apart = {}
         for kind in options.peers:
             if kind == "onnxruntime" and what == "train":
                 continue  # it does not train
             command = [sys.executable, str(HERE / "peer.py"), kind, what, file, "--threads", str(threads)]
-            command += ["--device", options.device]
-            peer = Participant(kind, command, threads, options.device)
+            command += ["--device", options.device] + ["--exact"] * options.exact
+            peer = Participant(kind, command, threads, options)
             try:
-                apart[kind] = checked(peer, options.device, warn)
+                apart[kind] = checked(peer, options, warn)
                 everyone.append(peer)
             except (Differs, Ended) as problem:
                 warn(f"  {problem}")
@@ -194,6 +198,7 @@ def main():
     parser.add_argument("--peers", nargs="*", choices=PEERS, default=PEERS, help="default: all")
     parser.add_argument("--threads", nargs="+", type=int, default=[1, 2], help="default: 1 2")
     parser.add_argument("--device", default="cpu", help="cpu or cuda:0, for which `ours` is built with cuda (default: cpu)")
+    parser.add_argument("--exact", action="store_true", help="on a GPU, everybody without TF32")
     parser.add_argument("--rounds", type=int, default=5, help="how often each is timed (default: 5)")
     parser.add_argument("--case", action="append", help="such as 'forward sasn 1'; may be repeated (default: all)")
     parser.add_argument("--json", help="writes every time to this file, too")

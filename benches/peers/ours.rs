@@ -1,5 +1,5 @@
 //! Our side of the comparison: does one thing again whenever it is asked to, and says how long it took. On the CPU, or
-//! where `MOUE_DEVICE` says: `cuda:0`. Dumps are made on the CPU.
+//! where `MOUE_DEVICE` says: `cuda:0`, exactly where `MOUE_EXACT` is set. Dumps are made on the CPU.
 //!
 //! `ours forward|train PRESET BATCH [WEIGHTS]` and `ours features inception BATCH [WEIGHTS]`: each line on stdin is
 //! answered by the milliseconds of one more time, by the clock and on all CPUs; `reset` forgets the most memory that the
@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use burn::tensor::Tensor;
-use moue::base::device::{Device, device};
+use moue::base::device::{Device, compute_exactly, device};
 use moue::base::expression::Expression;
 use moue::base::faces::Batch;
 use moue::base::rng::Rng;
@@ -211,6 +211,7 @@ fn run() {
         moue_kernels::keep_freed_memory(); // As the program does for whatever takes long.
     }
     let given = rest.first().map(PathBuf::from);
+    compute_exactly(std::env::var_os("MOUE_EXACT").is_some());
     let device = match std::env::var("MOUE_DEVICE") {
         Ok(name) => device(&name).expect("MOUE_DEVICE names a device that is there"),
         Err(_) => Device::flex(),

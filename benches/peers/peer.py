@@ -160,9 +160,12 @@ def main():
     parser.add_argument("file", help="what `ours dump` wrote")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--device", default="cpu")
+    parser.add_argument("--exact", action="store_true", help="on a GPU, without TF32")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     torch.set_default_device(arguments.device)
+    if arguments.exact:
+        torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
     tensors, settings = read(arguments.file, arguments.device)
     ended = torch.cuda.synchronize if arguments.device.startswith("cuda") else lambda: None
     answers = sys.stdout

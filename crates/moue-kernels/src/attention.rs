@@ -36,21 +36,36 @@ pub fn attention(query: Tensor<3>, key: Tensor<3>, value: Tensor<3>) -> Tensor<3
 pub(crate) mod portable {
     use super::*;
 
+    /// How a backend works in tiles.
+    pub(crate) struct Tiling<B: Backend> {
+        /// The most that a tile of the map takes.
+        pub(crate) bytes: usize,
+        /// The product of `[batch, m, k]` and `[batch, k, n]`.
+        pub(crate) product: fn(FloatTensor<B>, FloatTensor<B>) -> FloatTensor<B>,
+    }
+
+    impl<B: Backend> Default for Tiling<B> {
+        fn default() -> Self {
+            Self { bytes: TILE_BYTES, product: B::float_matmul }
+        }
+    }
+
     /// The attended values and the statistics of the rows.
     pub(crate) fn forward<B: Backend>(
         query: FloatTensor<B>,
         key: FloatTensor<B>,
         value: FloatTensor<B>,
-        tile_bytes: usize,
+        Tiling { bytes, product }: Tiling<B>,
     ) -> (FloatTensor<B>, FloatTensor<B>) {
         let (mut outputs, mut statistics) = (Vec::new(), Vec::new());
-        for tile in tiles(&key.shape(), tile_bytes) {
-            let scores = scores::<B>(columns::<B>(&query, &tile), key.clone()); // [batch, tile, positions]
+        for tile in tiles(&key.shape(), bytes) {
+            // [batch, tile, positions]
+            let scores = product(transpose::<B>(columns::<B>(&query, &tile)), key.clone());
             let largest = B::float_max_dim(scores.clone(), 2);
             let map = B::float_exp(B::float_sub(scores, largest.clone()));
             let inverse = B::float_recip(B::float_sum_dim(map.clone(), 2));
             let map = B::float_mul(map, inverse.clone());
-            outputs.push(B::float_matmul(value.clone(), transpose::<B>(map)));
+            outputs.push(product(value.clone(), transpose::<B>(map)));
             statistics.push(transpose::<B>(B::float_cat(vec![largest, inverse], 2)));
         }
         (B::float_cat(outputs, 2), B::float_cat(statistics, 2))
@@ -62,27 +77,27 @@ pub(crate) mod portable {
         attended: FloatTensor<B>,
         statistics: FloatTensor<B>,
         output: FloatTensor<B>,
-        tile_bytes: usize,
+        Tiling { bytes, product }: Tiling<B>,
     ) -> (FloatTensor<B>, FloatTensor<B>, FloatTensor<B>) {
         let mut query_gradients = Vec::new();
         let mut sums: Option<(FloatTensor<B>, FloatTensor<B>)> = None;
         let products = B::float_sum_dim(B::float_mul(attended, output.clone()), 1); // [batch, 1, positions]
-        for tile in tiles(&key.shape(), tile_bytes) {
+        for tile in tiles(&key.shape(), bytes) {
             let query = columns::<B>(&query, &tile); // [batch, width, tile]
             let output = columns::<B>(&output, &tile); // [batch, channels, tile]
             let row = |tensor| transpose::<B>(columns::<B>(tensor, &tile));
             let statistics = row(&statistics); // [batch, tile, 2]
             let statistic =
                 |n: usize| B::float_slice(statistics.clone(), &slices([None, None, Some(n..n + 1)]));
-            let scores = scores::<B>(query.clone(), key.clone());
+            let scores = product(transpose::<B>(query.clone()), key.clone());
             let map = B::float_exp(B::float_sub(scores, statistic(0)));
             let map = B::float_mul(map, statistic(1)); // [batch, tile, positions]
-            let value_gradient = B::float_matmul(output.clone(), map.clone());
+            let value_gradient = product(output.clone(), map.clone());
             // Through the softmax: score' = map (map' - sum_i map map'), and that sum is o . o'.
-            let change = B::float_sub(B::float_matmul(transpose::<B>(output), value.clone()), row(&products));
+            let change = B::float_sub(product(transpose::<B>(output), value.clone()), row(&products));
             let scores = B::float_mul(change, map);
-            query_gradients.push(B::float_matmul(key.clone(), transpose::<B>(scores.clone())));
-            let key_gradient = B::float_matmul(query, scores);
+            query_gradients.push(product(key.clone(), transpose::<B>(scores.clone())));
+            let key_gradient = product(query, scores);
             sums = Some(match sums {
                 None => (key_gradient, value_gradient),
                 Some((key, value)) => (B::float_add(key, key_gradient), B::float_add(value, value_gradient)),
@@ -90,11 +105,6 @@ pub(crate) mod portable {
         }
         let (key, value) = sums.expect("an image has at least one position");
         (B::float_cat(query_gradients, 2), key, value)
-    }
-
-    /// `[batch, tile, positions]`.
-    fn scores<B: Backend>(query: FloatTensor<B>, key: FloatTensor<B>) -> FloatTensor<B> {
-        B::float_matmul(transpose::<B>(query), key)
     }
 
     fn transpose<B: Backend>(tensor: FloatTensor<B>) -> FloatTensor<B> {

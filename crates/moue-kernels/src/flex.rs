@@ -4,8 +4,9 @@ use burn::backend::{Flex, TensorMetadata, tensor::FloatTensor};
 use burn::tensor::{Bytes, DType, Shape};
 use burn_flex::{FlexTensor, Layout};
 
+use crate::attention::portable::Tiling;
 use crate::{
-    AdamStep, Apart, Logistic, Operations, Pooling, Step, TILE_BYTES, adam, attention, attention_flex, blend,
+    AdamStep, Apart, Logistic, Operations, Pooling, Step, adam, attention, attention_flex, blend,
     convolution, convolution_flex, grid_sample, grid_sample_flex, instance_norm, instance_norm_flex,
     leaky_relu, logistic, means, pooling, products, resize,
 };
@@ -36,7 +37,7 @@ impl Operations for Flex {
         if [&query, &key, &value].into_iter().all(takes) {
             attention_flex::forward(query, key, value)
         } else {
-            attention::portable::forward::<Self>(query, key, value, TILE_BYTES)
+            attention::portable::forward::<Self>(query, key, value, Tiling::default())
         }
     }
 
@@ -56,7 +57,7 @@ impl Operations for Flex {
                 attended,
                 statistics,
                 output,
-                TILE_BYTES,
+                Tiling::default(),
             )
         }
     }

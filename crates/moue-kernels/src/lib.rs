@@ -26,6 +26,7 @@ mod blend;
 mod columns;
 mod convolution;
 mod convolution_flex;
+mod exact;
 mod flex;
 #[cfg(feature = "gpu")]
 mod gpu;
@@ -54,6 +55,7 @@ pub use adam::{AdamStep, adam, moving_average};
 pub use attention::{TILE_BYTES, attention};
 pub use blend::blend;
 pub use convolution::{Step, convolution, transposed_convolution};
+pub use exact::{compute_exactly, computes_exactly};
 pub use grid_sample::grid_sample;
 pub use instance_norm::instance_norm;
 pub use leaky_relu::scaled_leaky_relu;
@@ -68,6 +70,7 @@ pub use resize::{doubled, halved};
 use burn::backend::{Autodiff, Backend, backend_extension, tensor::FloatTensor};
 use burn_autodiff::checkpoint::strategy::CheckpointStrategy;
 
+use self::attention::portable::Tiling;
 use self::resize::Resize;
 
 /// The operations as burn dispatches them. Users call the functions above.
@@ -89,7 +92,7 @@ pub trait Operations: Backend {
         key: FloatTensor<Self>,
         value: FloatTensor<Self>,
     ) -> (FloatTensor<Self>, FloatTensor<Self>) {
-        attention::portable::forward::<Self>(query, key, value, TILE_BYTES)
+        attention::portable::forward::<Self>(query, key, value, Tiling::default())
     }
 
     /// The gradients of [`attention`] by query, key and value; `attended` is what it gave and `output` the gradient
@@ -102,7 +105,8 @@ pub trait Operations: Backend {
         statistics: FloatTensor<Self>,
         output: FloatTensor<Self>,
     ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
-        attention::portable::backward::<Self>([query, key, value], attended, statistics, output, TILE_BYTES)
+        let inputs = [query, key, value];
+        attention::portable::backward::<Self>(inputs, attended, statistics, output, Tiling::default())
     }
 
     /// See [`adam`].

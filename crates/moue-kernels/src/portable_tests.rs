@@ -5,7 +5,7 @@ use burn::backend::Flex;
 use burn::tensor::{Device, TensorData};
 use burn_flex::FlexTensor;
 
-use crate::attention::TILE_BYTES;
+use crate::attention::portable::Tiling;
 use crate::{
     Apart, Logistic, Operations, Pooling, Step, adam, attention, blend, convolution, grid_sample,
     instance_norm, leaky_relu, logistic, means, pooling, products, resize,
@@ -61,8 +61,12 @@ fn attentions_agree() {
         let [query, key] = [1, 2].map(|seed| numbers([batch, width, positions], seed));
         let [value, output] = [3, 4].map(|seed| numbers([batch, channels, positions], seed));
         let fast = Flex::position_attention_forward(query.clone(), key.clone(), value.clone());
-        let portable =
-            attention::portable::forward::<Flex>(query.clone(), key.clone(), value.clone(), TILE_BYTES);
+        let portable = attention::portable::forward::<Flex>(
+            query.clone(),
+            key.clone(),
+            value.clone(),
+            Tiling::default(),
+        );
         let (attended, statistics) = fast.clone();
         agree("forward", [fast.0, fast.1], [portable.0, portable.1]);
         let inputs = [query.clone(), key.clone(), value.clone()];
@@ -75,7 +79,7 @@ fn attentions_agree() {
             output.clone(),
         );
         let (d, e, f) =
-            attention::portable::backward::<Flex>(inputs, attended, statistics, output, TILE_BYTES);
+            attention::portable::backward::<Flex>(inputs, attended, statistics, output, Tiling::default());
         agree("backward", [a, b, c], [d, e, f]);
     }
 }

@@ -3,9 +3,10 @@
 
 use burn::tensor::{Device, Tensor, TensorData};
 use moue_kernels::{
-    AdamStep, Apart, Logistic, adam, bilinear, blend, convolution, doubled, grid_sample, halved,
-    instance_norm, logistic, matrix_vector, mean_absolute, mean_between_neighbours, moving_average,
-    normalised, scaled_leaky_relu, vector_matrix, weighted_mean_absolute,
+    AdamStep, Apart, Logistic, adam, attention, bilinear, blend, compute_exactly, convolution, doubled,
+    grid_sample, halved, instance_norm, logistic, matrix_vector, mean_absolute, mean_between_neighbours,
+    moving_average, normalised, scaled_leaky_relu, transposed_convolution, vector_matrix,
+    weighted_mean_absolute,
 };
 
 /// The GPU at test.
@@ -227,5 +228,50 @@ fn products_with_vectors_agree() {
             all
         };
         agree(&format!("{rows} x {columns}"), &of(&gpu()), &of(&Device::flex()));
+    }
+}
+
+/// Images, the kernel's sides, stride and padding: sides that the stride divides or not, more and fewer channels than a
+/// tile has, and so few positions that what is summed over is divided.
+const CONVOLUTIONS: [([usize; 4], [usize; 4], usize, usize); 9] = [
+    ([2, 3, 9, 11], [20, 3, 7, 7], 1, 3),
+    ([2, 5, 12, 8], [70, 5, 4, 4], 2, 1),
+    ([2, 5, 9, 11], [17, 5, 4, 4], 2, 1),
+    ([3, 40, 6, 5], [33, 40, 3, 3], 1, 1),
+    ([1, 6, 13, 10], [4, 6, 5, 5], 3, 1),
+    ([2, 9, 7, 7], [8, 9, 1, 7], 1, 0),
+    ([2, 7, 6, 6], [65, 7, 1, 1], 1, 0),
+    ([1, 200, 4, 4], [9, 200, 4, 4], 2, 1),
+    ([1, 130, 2, 2], [3, 130, 2, 2], 1, 0),
+];
+
+#[test]
+fn exact_convolutions_agree() {
+    compute_exactly(true);
+    for (image, weight, stride, padding) in CONVOLUTIONS {
+        for lies in [Lies::Planar, Lies::Interleaved] {
+            let what = format!("{image:?} by {weight:?}, stride {stride}, padding {padding}, {lies:?}");
+            let maps = [(image, lies), (weight, Lies::Planar)];
+            checked(&what, maps, [], |[x, w], []| convolution(x, w, None, stride, padding));
+            checked(&what, maps, [weight[0]], |[x, w], [b]| convolution(x, w, Some(b), stride, padding));
+            let [inputs, outputs, height, width] = weight;
+            let maps = [([2, inputs, 5, 6], lies), ([inputs, outputs, height, width], Lies::Planar)];
+            checked(&format!("transposed: {what}"), maps, [], |[x, w], []| {
+                transposed_convolution(x, w, stride, padding)
+            });
+        }
+    }
+}
+
+#[test]
+fn exact_attention_agrees() {
+    compute_exactly(true);
+    for (width, channels, positions) in [(4, 6, 10), (17, 70, 133), (1, 1, 2)] {
+        let shapes = [[2, width, positions, 1], [2, width, positions, 1], [2, channels, positions, 1]];
+        let what = format!("{width} {channels} {positions}");
+        checked(&what, shapes.map(|shape| (shape, Lies::Planar)), [], |maps, []| {
+            let [query, key, value] = maps.map(|map| map.squeeze_dim::<3>(3));
+            attention(query, key, value).unsqueeze_dim(3)
+        });
     }
 }

@@ -8,6 +8,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
+use moue::base::device::{Device, compute_exactly, device};
 use moue::base::expression::Expression;
 use moue::run::model::Weights;
 
@@ -102,9 +103,21 @@ pub(crate) struct Compute {
     /// Where to compute: auto, cpu, cuda:0 or wgpu
     #[arg(long, default_value = "auto", value_name = "DEVICE")]
     pub(crate) device: String,
+    /// On a GPU, networks in f32 (not TF32), the same bytes each time, with next to nothing to try out at first; the CPU
+    /// always computes so
+    #[arg(long)]
+    pub(crate) exact: bool,
     /// CPU threads [default: one for each core]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=MOST_THREADS))]
     pub(crate) threads: Option<u16>,
+}
+
+impl Compute {
+    /// The device that was named.
+    pub(crate) fn device(&self) -> moue::base::error::Result<Device> {
+        compute_exactly(self.exact);
+        device(&self.device)
+    }
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]

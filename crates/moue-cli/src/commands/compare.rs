@@ -4,7 +4,6 @@ use std::path::PathBuf;
 use std::sync::atomic::Ordering;
 
 use anyhow::bail;
-use moue::base::device::device;
 use moue::base::error::Error;
 use moue::base::file::FileSystem;
 use moue::run::set::{RunSet, runs_of};
@@ -21,7 +20,7 @@ use crate::terminal::{note, print, print_line};
 
 pub(crate) fn run(arguments: &Compare, quiet: bool) -> anyhow::Result<()> {
     let judging = &arguments.judging;
-    let device = device(&judging.compute.device)?;
+    let device = judging.compute.device()?;
     let mut paths = arguments.models.clone();
     if let Some(name) = &arguments.train {
         let plan = Plan::open(name)?;

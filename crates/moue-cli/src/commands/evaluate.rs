@@ -3,7 +3,6 @@
 use std::fs;
 use std::path::Path;
 
-use moue::base::device::device;
 use moue::base::error::{Error, Result};
 use moue::base::file::{FileSystem, write_whole};
 use moue::run::set::RunSet;
@@ -19,7 +18,7 @@ use crate::terminal::print;
 const DETAILED: [Metric; 4] = [Metric::Fid, Metric::Kid, Metric::FaceApi, Metric::Identity];
 
 pub(crate) fn run(arguments: &Evaluate, quiet: bool) -> anyhow::Result<()> {
-    let device = device(&arguments.judging.compute.device)?;
+    let device = arguments.judging.compute.device()?;
     let (models, data) = (&arguments.models, arguments.data.as_deref());
     let Some(Judged { evaluation, .. }) = judge(models, data, &arguments.judging, &device, quiet)? else {
         return Ok(());

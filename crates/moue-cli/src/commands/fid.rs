@@ -3,7 +3,6 @@
 use std::path::Path;
 use std::time::Instant;
 
-use moue::base::device::device;
 use moue::base::error::Result;
 use moue_evaluation::images::{Cache, Extracted, Side, extract, format_warning};
 use moue_evaluation::metrics::kernel::{self, KernelDistance};
@@ -85,7 +84,7 @@ struct Measurer<'a> {
 impl<'a> Measurer<'a> {
     fn new(arguments: &'a Fid, quiet: bool) -> anyhow::Result<Self> {
         let cache = cache(arguments.cache.as_deref(), arguments.no_cache);
-        Ok(Self { arguments, quiet, cache, device: device(&arguments.compute.device)?, network: None })
+        Ok(Self { arguments, quiet, cache, device: arguments.compute.device()?, network: None })
     }
 
     fn measure(&mut self, side: Side) -> Result<Measured> {

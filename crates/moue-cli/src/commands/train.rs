@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::Context;
-use moue::base::device::{Device, device};
+use moue::base::device::Device;
 use moue::base::error::Error;
 use moue::base::expression::Targets;
 use moue::base::file::{Disk, FileSystem};
@@ -14,7 +14,7 @@ use moue::run::set::{RunSet, set_targets};
 use moue::run::train::{Start, Surroundings, open_data, train};
 
 use super::stop_on_signal;
-use crate::args::Train;
+use crate::args::{Compute, Train};
 use crate::terminal::{TrainingProgress, note, print_line};
 
 pub(crate) fn run(arguments: Train, quiet: bool) -> anyhow::Result<()> {
@@ -22,7 +22,7 @@ pub(crate) fn run(arguments: Train, quiet: bool) -> anyhow::Result<()> {
     if arguments.dry_run {
         return print_line(configure(&arguments)?.to_toml().trim_end()).map_err(Into::into);
     }
-    let device = device(&arguments.compute.device)?;
+    let device = arguments.compute.device()?;
     if let Some(path) = arguments.resume.as_deref().filter(|path| RunSet::is_at(path)) {
         return train_set(&RunSet::open(path)?, &arguments, &device, &disk, quiet);
     }
@@ -54,6 +54,16 @@ pub(crate) fn run(arguments: Train, quiet: bool) -> anyhow::Result<()> {
     result
 }
 
+/// How to go on with what was stopped, where and as it computed.
+fn to_go_on(path: &Path, arguments: &Train) -> String {
+    let Compute { device, exact, .. } = &arguments.compute;
+    let mut command = format!("go on with: moue train --resume {}", path.display());
+    if device != "auto" {
+        command += &format!(" --device {device}");
+    }
+    command + if *exact { " --exact" } else { "" }
+}
+
 fn run_in(
     folder: &RunFolder,
     config: &RunConfig,
@@ -74,7 +84,7 @@ fn run_in(
     let mut listener = TrainingProgress::new(quiet);
     train(folder, config, start, &mut around(arguments, device, disk, &stop, &mut listener))?;
     if stop.load(Ordering::Relaxed) {
-        note(quiet, &format!("go on with: moue train --resume {}", folder.path().display()));
+        note(quiet, &to_go_on(folder.path(), arguments));
     }
     Ok(())
 }
@@ -136,7 +146,7 @@ fn train_set(
         }
         result?;
         if stop.load(Ordering::Relaxed) {
-            note(quiet, &format!("go on with: moue train --resume {}", set.path().display()));
+            note(quiet, &to_go_on(set.path(), arguments));
             break;
         }
     }

@@ -20,7 +20,8 @@ use crate::args::Translate;
 use crate::terminal::{bar, note, print_line, say};
 
 pub(crate) fn run(arguments: Translate, quiet: bool) -> anyhow::Result<()> {
-    let device = device(&arguments.compute.device)?;
+    // The finder's small networks are done on the CPU before a GPU has begun.
+    let (device, finder) = (arguments.compute.device()?, Finder::new(&device("cpu")?));
     let named = [&arguments.grid, &arguments.animate, &arguments.crop_out, &arguments.show_edit];
     let folder = match (&arguments.out, named.iter().any(|output| output.is_some())) {
         (None, true) => None,
@@ -28,7 +29,6 @@ pub(crate) fn run(arguments: Translate, quiet: bool) -> anyhow::Result<()> {
     };
     let results = [&folder, &arguments.crop_out, &arguments.show_edit].into_iter().flatten().cloned();
     let files = inputs(&arguments.inputs, &results.collect::<Vec<_>>())?;
-    let finder = Finder::new(&device);
     if arguments.faces {
         return print_faces(&files, &finder);
     }

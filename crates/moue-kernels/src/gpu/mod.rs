@@ -1,10 +1,12 @@
 //! The operations on GPUs, as kernels of CubeCL: one launch, or two where sums go over the batch, for what burn's own
 //! operations need up to thirty of. A small network's step is bound by the launching.
 //!
-//! What is missing here is composed of burn's operations: convolutions, products of matrices and attention.
+//! Convolutions and attention's products are burn's, of several kernels the one that it found to be the fastest, or where
+//! [`crate::compute_exactly`] asks for it those of `exact`. What is missing here is composed of burn's operations.
 
 mod adam;
 mod edit;
+mod exact;
 mod instance_norm;
 mod layout;
 mod means;
@@ -12,14 +14,21 @@ mod products;
 mod resize;
 mod sums;
 
+use burn::backend::TensorMetadata;
+use burn::backend::ops::FloatTensorOps;
 use burn_cubecl::CubeBackend;
 use burn_cubecl::tensor::CubeTensor;
 
 use self::resize::{Change, resized};
-use crate::{AdamStep, Apart, Logistic, Operations, attention};
+use crate::attention::portable::Tiling;
+use crate::convolution::portable;
+use crate::{AdamStep, Apart, Logistic, Operations, Step, attention, computes_exactly};
 
-/// The most that a tile of attention's map takes: four times what it takes elsewhere, for fewer launches.
-const TILE_BYTES: usize = 128 << 20;
+/// Attention's map in tiles of four times the size that they have elsewhere, for fewer launches.
+fn tiling() -> Tiling<CubeBackend> {
+    let product = if computes_exactly() { exact::matrices } else { CubeBackend::float_matmul };
+    Tiling { bytes: 128 << 20, product }
+}
 
 impl Operations for CubeBackend {
     fn position_attention_forward(
@@ -27,7 +36,7 @@ impl Operations for CubeBackend {
         key: CubeTensor,
         value: CubeTensor,
     ) -> (CubeTensor, CubeTensor) {
-        attention::portable::forward::<Self>(query, key, value, TILE_BYTES)
+        attention::portable::forward::<Self>(query, key, value, tiling())
     }
 
     fn position_attention_backward(
@@ -38,7 +47,7 @@ impl Operations for CubeBackend {
         statistics: CubeTensor,
         output: CubeTensor,
     ) -> (CubeTensor, CubeTensor, CubeTensor) {
-        attention::portable::backward::<Self>([query, key, value], attended, statistics, output, TILE_BYTES)
+        attention::portable::backward::<Self>([query, key, value], attended, statistics, output, tiling())
     }
 
     fn adam(
@@ -53,6 +62,80 @@ impl Operations for CubeBackend {
 
     fn moving_average(average: CubeTensor, parameter: CubeTensor, share: f32) -> CubeTensor {
         adam::moving_average(average, parameter, share)
+    }
+
+    fn convolution(x: CubeTensor, weight: CubeTensor, step: Step) -> CubeTensor {
+        if computes_exactly() {
+            exact::convolution(x, weight, None, step)
+        } else {
+            portable::convolution::<Self>(x, weight, step)
+        }
+    }
+
+    fn biased_convolution(x: CubeTensor, weight: CubeTensor, bias: CubeTensor, step: Step) -> CubeTensor {
+        if computes_exactly() {
+            exact::convolution(x, weight, Some(bias), step)
+        } else {
+            portable::biased_convolution::<Self>(x, weight, bias, step)
+        }
+    }
+
+    fn convolution_x_gradient(
+        x: CubeTensor,
+        weight: CubeTensor,
+        output: CubeTensor,
+        step: Step,
+    ) -> CubeTensor {
+        if computes_exactly() {
+            exact::input_gradient(output, weight, x.shape().dims(), step)
+        } else {
+            portable::convolution_x_gradient::<Self>(x, weight, output, step)
+        }
+    }
+
+    fn convolution_weight_gradient(
+        x: CubeTensor,
+        weight: CubeTensor,
+        output: CubeTensor,
+        step: Step,
+    ) -> CubeTensor {
+        if computes_exactly() {
+            exact::weight_gradient(output, x, weight.shape().dims(), step)
+        } else {
+            portable::convolution_weight_gradient::<Self>(x, weight, output, step)
+        }
+    }
+
+    fn transposed_convolution(x: CubeTensor, weight: CubeTensor, step: Step) -> CubeTensor {
+        if computes_exactly() {
+            let ([batch, _, height, width], [_, channels, kh, kw]) =
+                (x.shape().dims(), weight.shape().dims());
+            let side = |size: usize, kernel: usize| (size - 1) * step.stride + kernel - 2 * step.padding;
+            exact::input_gradient(x, weight, [batch, channels, side(height, kh), side(width, kw)], step)
+        } else {
+            portable::transposed_convolution::<Self>(x, weight, step)
+        }
+    }
+
+    fn transposed_convolution_x_gradient(weight: CubeTensor, output: CubeTensor, step: Step) -> CubeTensor {
+        if computes_exactly() {
+            exact::convolution(output, weight, None, step)
+        } else {
+            portable::transposed_convolution_x_gradient::<Self>(weight, output, step)
+        }
+    }
+
+    fn transposed_convolution_weight_gradient(
+        x: CubeTensor,
+        weight: CubeTensor,
+        output: CubeTensor,
+        step: Step,
+    ) -> CubeTensor {
+        if computes_exactly() {
+            exact::weight_gradient(x, output, weight.shape().dims(), step)
+        } else {
+            portable::transposed_convolution_weight_gradient::<Self>(x, weight, output, step)
+        }
     }
 
     fn channel_sums(x: CubeTensor) -> CubeTensor {

@@ -1,6 +1,7 @@
 //! Where tensors live. The only place that names burn's backends.
 
 pub use burn::tensor::Device;
+pub use moue_kernels::{compute_exactly, computes_exactly};
 
 use super::error::{Error, Result};
 
@@ -21,17 +22,18 @@ pub fn device(name: &str) -> Result<Device> {
     }
 }
 
-/// A device's name as `--device` has it: `cpu`, `cuda:0`, `wgpu`.
+/// A device's name as `--device` has it, and for a GPU whether it computes exactly: `cpu`, `cuda:0`, `wgpu, exact`.
 pub fn describe(device: &Device) -> String {
     if *device == Device::flex() {
         return "cpu".to_string();
     }
     let name = format!("{device:?}"); // Device<Cube(Cuda(Cuda(0)))>
-    match name.split_once("Cuda(Cuda(") {
+    let name = match name.split_once("Cuda(Cuda(") {
         Some((_, rest)) => format!("cuda:{}", rest.trim_end_matches([')', '>'])),
         None if name.contains("Wgpu") => "wgpu".to_string(),
         None => name,
-    }
+    };
+    if computes_exactly() { format!("{name}, exact") } else { name }
 }
 
 /// Waits until all work given to the device is done, so that a clock around it tells the truth.

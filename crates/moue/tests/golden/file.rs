@@ -15,8 +15,9 @@ const OUTPUT_TOLERANCE: f64 = 1e-4;
 /// Running statistics: |ours - reference|.
 const STATISTICS_TOLERANCE: f32 = 1e-6;
 
-/// Where the golden tests compute: `MOUE_DEVICE`, as `--device` has it, else the CPU.
+/// Where the golden tests compute: `MOUE_DEVICE`, as `--device` has it, else the CPU; exactly where `MOUE_EXACT` is set.
 pub(crate) fn device() -> Device {
+    moue::base::device::compute_exactly(std::env::var_os("MOUE_EXACT").is_some());
     let name = std::env::var("MOUE_DEVICE").unwrap_or_else(|_| "cpu".to_string());
     moue::base::device::device(&name).expect("MOUE_DEVICE names a device of this build")
 }

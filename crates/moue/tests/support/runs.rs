@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use moue::base::device::Device;
+use moue::base::device::{compute_exactly, device};
 use moue::base::error::Result;
 use moue::base::file::{Disk, FileSystem, Output};
 use moue::run::config::RunConfig;
@@ -42,7 +42,9 @@ impl Run {
         } else {
             (RunFolder::create(&self.path, &self.config, disk)?, self.config.clone())
         };
-        let device = Device::flex();
+        // On a GPU only exact networks give the same bytes each time.
+        compute_exactly(true);
+        let device = device(&std::env::var("MOUE_DEVICE").unwrap_or_else(|_| "cpu".to_string()))?;
         let start = Start::of(&folder, &config, &device)?;
         let stop = Arc::new(AtomicBool::new(false));
         let mut listener = Stopper { stop: Arc::clone(&stop), at: stop_at };
