@@ -176,7 +176,7 @@ fn launch<const D: usize>(
     [x, map]: [[usize; 4]; 2],
     shape: [usize; D],
 ) -> CubeTensor {
-    let down = (rows as u32).div_ceil(SIDE).clamp(1, 4).next_power_of_two();
+    let down = (rows as u32).div_ceil(SIDE).clamp(1, 8).next_power_of_two();
     let problem = Problem { down, biased: bias.is_some(), ..problem };
     let tiles = [rows.div_ceil((down * SIDE) as usize), columns.div_ceil(WIDE as usize)];
     let cubes = tiles[0] * tiles[1] * products;
@@ -358,6 +358,8 @@ fn left_at(
 }
 
 /// A number of the right matrix, 0 beyond its end and that of the part, and in the padding.
+///
+/// What is divided does not depend on conditions, so that a compiler can do it once for all steps.
 #[cube]
 fn right_at(
     right: &[f32],
@@ -369,33 +371,30 @@ fn right_at(
     #[comptime] problem: Problem,
 ) -> f32 {
     let mut value = 0.0f32;
-    if k < end && column < sizes.columns {
-        if comptime!(problem.kind == Kind::Convolution) {
-            value = input_at(right, column, k, sizes, problem);
-        } else if comptime!(problem.kind == Kind::InputGradient) {
-            let reach = comptime!(problem.taps());
-            let channel = k / comptime!(reach[0] * reach[1]);
-            let tap = k % comptime!(reach[0] * reach[1]);
-            let rows = sizes.height.div_ceil(problem.stride);
-            let columns = sizes.width.div_ceil(problem.stride);
-            let image = column / (rows * columns);
-            let pixel = column % (rows * columns);
-            // Positions of the output plus those of the tap: no number is negative.
-            let row = pixel / columns + (which / problem.stride + problem.padding) / problem.stride;
-            let along = pixel % columns + (which % problem.stride + problem.padding) / problem.stride;
-            let down_tap = tap / comptime!(reach[1]);
-            let along_tap = tap % comptime!(reach[1]);
-            if row >= down_tap
-                && row - down_tap < sizes.map_height
-                && along >= along_tap
-                && along - along_tap < sizes.map_width
-            {
-                let line = (image * sizes.outputs + channel) * sizes.map_height + row - down_tap;
-                value = right[(line * sizes.map_width + along - along_tap) as usize];
-            }
-        } else if comptime!(problem.kind == Kind::WeightGradient) {
-            value = input_at(right, k, column, sizes, problem);
-        } else {
+    let is_there = k < end && column < sizes.columns;
+    if comptime!(problem.kind == Kind::InputGradient) {
+        let reach = comptime!(problem.taps());
+        let channel = k / comptime!(reach[0] * reach[1]);
+        let tap = k % comptime!(reach[0] * reach[1]);
+        let rows = sizes.height.div_ceil(problem.stride);
+        let columns = sizes.width.div_ceil(problem.stride);
+        let image = column / (rows * columns);
+        let pixel = column % (rows * columns);
+        // Positions of the output plus those of the tap: no number is negative.
+        let row = pixel / columns + (which / problem.stride + problem.padding) / problem.stride;
+        let along = pixel % columns + (which % problem.stride + problem.padding) / problem.stride;
+        let down_tap = tap / comptime!(reach[1]);
+        let along_tap = tap % comptime!(reach[1]);
+        let is_in = row >= down_tap
+            && row - down_tap < sizes.map_height
+            && along >= along_tap
+            && along - along_tap < sizes.map_width;
+        if is_there && is_in {
+            let line = (image * sizes.outputs + channel) * sizes.map_height + row - down_tap;
+            value = right[(line * sizes.map_width + along - along_tap) as usize];
+        }
+    } else if comptime!(problem.kind == Kind::Matrices) {
+        if is_there {
             let first = which * sizes.depth * sizes.columns;
             let place = if comptime!(problem.deep[1]) {
                 column * sizes.depth + k
@@ -403,6 +402,24 @@ fn right_at(
                 k * sizes.columns + column
             };
             value = right[(first + place) as usize];
+        }
+    } else {
+        // What a tap of a channel sees from a position of the batch.
+        let by_position = comptime!(problem.kind == Kind::Convolution);
+        let position = if comptime!(by_position) { column } else { k };
+        let tap = if comptime!(by_position) { k } else { column };
+        let taps = comptime!(problem.kernel[0] * problem.kernel[1]);
+        let plane = sizes.map_height * sizes.map_width;
+        let image = position / plane;
+        let row = position % plane / sizes.map_width * problem.stride + tap % taps / problem.kernel[1];
+        let along = position % plane % sizes.map_width * problem.stride + tap % problem.kernel[1];
+        let is_in = row >= problem.padding
+            && row - problem.padding < sizes.height
+            && along >= problem.padding
+            && along - problem.padding < sizes.width;
+        if is_there && is_in {
+            let line = (image * sizes.inputs + tap / taps) * sizes.height + row - problem.padding;
+            value = right[(line * sizes.width + along - problem.padding) as usize];
         }
     }
     value
@@ -412,26 +429,6 @@ fn right_at(
 #[cube]
 fn first_tap(remainder: u32, #[comptime] problem: Problem) -> u32 {
     (remainder + problem.padding) % problem.stride
-}
-
-/// The input that a tap of a channel sees from a position of the batch, 0 in the padding.
-#[cube]
-fn input_at(x: &[f32], position: u32, tap: u32, sizes: &Sizes, #[comptime] problem: Problem) -> f32 {
-    let taps = comptime!(problem.kernel[0] * problem.kernel[1]);
-    let plane = sizes.map_height * sizes.map_width;
-    let image = position / plane;
-    let row = position % plane / sizes.map_width * problem.stride + tap % taps / problem.kernel[1];
-    let column = position % plane % sizes.map_width * problem.stride + tap % problem.kernel[1];
-    let mut value = 0.0f32;
-    if row >= problem.padding
-        && row - problem.padding < sizes.height
-        && column >= problem.padding
-        && column - problem.padding < sizes.width
-    {
-        let line = (image * sizes.inputs + tap / taps) * sizes.height + row - problem.padding;
-        value = x[(line * sizes.width + column - problem.padding) as usize];
-    }
-    value
 }
 
 /// Where a number of the product belongs; beyond the end if nowhere.
