@@ -6,7 +6,7 @@ use burn_flex::{FlexTensor, Layout};
 
 use crate::attention::portable::Tiling;
 use crate::{
-    AdamStep, Apart, Logistic, Operations, Pooling, Step, adam, attention, attention_flex, blend,
+    AdamStep, Apart, Logistic, Operations, Pooling, Step, Tensors, adam, attention, attention_flex, blend,
     convolution, convolution_flex, grid_sample, grid_sample_flex, instance_norm, instance_norm_flex,
     leaky_relu, logistic, means, pooling, products, resize,
 };
@@ -63,21 +63,17 @@ impl Operations for Flex {
     }
 
     fn adam(
-        parameter: FloatTensor<Self>,
-        gradient: FloatTensor<Self>,
-        mean: FloatTensor<Self>,
-        square: FloatTensor<Self>,
+        parameters: Tensors<Self>,
+        gradients: Tensors<Self>,
+        means: Tensors<Self>,
+        squares: Tensors<Self>,
         step: AdamStep,
-    ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
-        adam::fused(parameter, gradient, mean, square, step)
+    ) -> (Tensors<Self>, Tensors<Self>, Tensors<Self>) {
+        adam::fused(parameters, gradients, means, squares, step)
     }
 
-    fn moving_average(
-        average: FloatTensor<Self>,
-        parameter: FloatTensor<Self>,
-        share: f32,
-    ) -> FloatTensor<Self> {
-        adam::fused_moving_average(average, parameter, share)
+    fn moving_average(averages: Tensors<Self>, parameters: Tensors<Self>, share: f32) -> Tensors<Self> {
+        adam::fused_moving_average(averages, parameters, share)
     }
 
     fn scaled_leaky_relu(

@@ -13,7 +13,7 @@
 //! | [`max_pooling`], [`mean_pooling`] | whole rows at once |
 //! | [`mean_absolute`], [`mean_between_neighbours`] | what losses are made of, without the maps in between |
 //! | [`matrix_vector`], [`vector_matrix`], [`bilinear`], [`normalised`] | a large matrix is read once, by all threads |
-//! | [`adam`], [`moving_average`] | one pass over parameter, gradient and moments instead of ten, one over a moving average |
+//! | [`adam`], [`moving_average`] | one pass over all of a network's parameters, gradients and moments instead of ten, one over their averages |
 //!
 //! Every operation has a portable body made of burn's operations, and may have a faster one for the CPU (burn's flex
 //! backend) and one for GPUs (its CubeCL backends).
@@ -22,6 +22,7 @@ mod adam;
 mod attention;
 mod attention_flex;
 mod attention_tiles;
+mod autodiff;
 mod blend;
 mod columns;
 mod convolution;
@@ -48,6 +49,7 @@ mod pooling;
 mod portable_tests;
 mod products;
 mod resize;
+mod tensors;
 pub mod vectors;
 mod winograd;
 
@@ -66,12 +68,11 @@ pub use memory::keep_freed_memory;
 pub use pooling::{Pooling, max_pooling, mean_pooling};
 pub use products::{bilinear, matrix_vector, normalised, vector_matrix};
 pub use resize::{doubled, halved};
+pub use tensors::Tensors;
 
-use burn::backend::{Autodiff, Backend, backend_extension, tensor::FloatTensor};
-use burn_autodiff::checkpoint::strategy::CheckpointStrategy;
+use burn::backend::{Backend, backend_extension, tensor::FloatTensor};
 
 use self::attention::portable::Tiling;
-use self::resize::Resize;
 
 /// The operations as burn dispatches them. Users call the functions above.
 #[backend_extension(Flex, Cube: cfg(feature = "gpu"), Autodiff)]
@@ -111,22 +112,22 @@ pub trait Operations: Backend {
 
     /// See [`adam`].
     fn adam(
-        parameter: FloatTensor<Self>,
-        gradient: FloatTensor<Self>,
-        mean: FloatTensor<Self>,
-        square: FloatTensor<Self>,
+        #[extension_type] parameters: Tensors<Self>,
+        #[extension_type] gradients: Tensors<Self>,
+        #[extension_type] means: Tensors<Self>,
+        #[extension_type] squares: Tensors<Self>,
         step: AdamStep,
-    ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
-        adam::portable::<Self>(parameter, gradient, mean, square, step)
+    ) -> (Tensors<Self>, Tensors<Self>, Tensors<Self>) {
+        adam::portable::<Self>(parameters, gradients, means, squares, step)
     }
 
     /// See [`moving_average`].
     fn moving_average(
-        average: FloatTensor<Self>,
-        parameter: FloatTensor<Self>,
+        #[extension_type] averages: Tensors<Self>,
+        #[extension_type] parameters: Tensors<Self>,
         share: f32,
-    ) -> FloatTensor<Self> {
-        adam::portable_moving_average::<Self>(average, parameter, share)
+    ) -> Tensors<Self> {
+        adam::portable_moving_average::<Self>(averages, parameters, share)
     }
 
     /// See [`convolution`]; without bias.
@@ -403,98 +404,5 @@ pub trait Operations: Backend {
         scale: FloatTensor<Self>,
     ) -> FloatTensor<Self> {
         products::portable::outer_product::<Self>(left, right, scale)
-    }
-}
-
-impl<B: Operations, C: CheckpointStrategy> Operations for Autodiff<B, C> {
-    fn position_attention(
-        query: FloatTensor<Self>,
-        key: FloatTensor<Self>,
-        value: FloatTensor<Self>,
-    ) -> FloatTensor<Self> {
-        attention::tracked::<B, C>(query, key, value)
-    }
-
-    fn convolution(x: FloatTensor<Self>, weight: FloatTensor<Self>, step: Step) -> FloatTensor<Self> {
-        convolution::tracked::<B, C>(x, weight, step)
-    }
-
-    fn biased_convolution(
-        x: FloatTensor<Self>,
-        weight: FloatTensor<Self>,
-        bias: FloatTensor<Self>,
-        step: Step,
-    ) -> FloatTensor<Self> {
-        convolution::biased_tracked::<B, C>(x, weight, bias, step)
-    }
-
-    fn transposed_convolution(
-        x: FloatTensor<Self>,
-        weight: FloatTensor<Self>,
-        step: Step,
-    ) -> FloatTensor<Self> {
-        convolution::transposed_tracked::<B, C>(x, weight, step)
-    }
-
-    fn bilinear(
-        left: FloatTensor<Self>,
-        matrix: FloatTensor<Self>,
-        right: FloatTensor<Self>,
-    ) -> FloatTensor<Self> {
-        products::tracked::<B, C>(left, matrix, right)
-    }
-
-    fn grid_sample(x: FloatTensor<Self>, flow: FloatTensor<Self>) -> FloatTensor<Self> {
-        grid_sample::tracked::<B, C>(x, flow)
-    }
-
-    fn instance_norm(
-        x: FloatTensor<Self>,
-        weight: FloatTensor<Self>,
-        bias: FloatTensor<Self>,
-        relu: bool,
-    ) -> FloatTensor<Self> {
-        instance_norm::tracked::<B, C>(x, weight, bias, relu)
-    }
-
-    fn scaled_leaky_relu(
-        x: FloatTensor<Self>,
-        scale: FloatTensor<Self>,
-        bias: FloatTensor<Self>,
-        slope: f32,
-    ) -> FloatTensor<Self> {
-        leaky_relu::tracked::<B, C>(x, scale, bias, slope)
-    }
-
-    fn halved(x: FloatTensor<Self>) -> FloatTensor<Self> {
-        resize::tracked::<B, C>(Resize::Halve, x)
-    }
-
-    fn doubled(x: FloatTensor<Self>) -> FloatTensor<Self> {
-        resize::tracked::<B, C>(Resize::Double, x)
-    }
-
-    fn logistic(x: FloatTensor<Self>, function: Logistic) -> FloatTensor<Self> {
-        logistic::tracked::<B, C>(x, function)
-    }
-
-    fn mean_absolute(x: FloatTensor<Self>) -> FloatTensor<Self> {
-        means::mean_absolute_tracked::<B, C>(x, None)
-    }
-
-    fn weighted_mean_absolute(x: FloatTensor<Self>, weights: FloatTensor<Self>) -> FloatTensor<Self> {
-        means::mean_absolute_tracked::<B, C>(x, Some(weights))
-    }
-
-    fn mean_between_neighbours(x: FloatTensor<Self>, apart: Apart) -> FloatTensor<Self> {
-        means::mean_between_neighbours_tracked::<B, C>(x, apart)
-    }
-
-    fn blend(
-        below: FloatTensor<Self>,
-        mask: FloatTensor<Self>,
-        above: FloatTensor<Self>,
-    ) -> FloatTensor<Self> {
-        blend::tracked::<B, C>(below, mask, above)
     }
 }

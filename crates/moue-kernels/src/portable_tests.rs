@@ -7,8 +7,8 @@ use burn_flex::FlexTensor;
 
 use crate::attention::portable::Tiling;
 use crate::{
-    Apart, Logistic, Operations, Pooling, Step, adam, attention, blend, convolution, grid_sample,
-    instance_norm, leaky_relu, logistic, means, pooling, products, resize,
+    Apart, Logistic, Operations, Pooling, Step, attention, blend, convolution, grid_sample, instance_norm,
+    leaky_relu, logistic, means, pooling, products, resize,
 };
 
 /// Numbers in -1..1 that look random.
@@ -95,13 +95,6 @@ fn leaky_relus_agree() {
         Flex::scaled_leaky_relu_backward(x.clone(), scale.clone(), fast.clone(), output.clone(), 0.2);
     let (d, e, f) = leaky_relu::portable::backward::<Flex>(x, scale, fast, output, 0.2);
     agree("backward", [a, b, c], [d, e, f]);
-}
-
-#[test]
-fn moving_averages_agree() {
-    let [average, parameter] = [1, 2].map(|seed| numbers([70_001], seed));
-    let portable = adam::portable_moving_average::<Flex>(average.clone(), parameter.clone(), 0.1);
-    agree("average", [Flex::moving_average(average, parameter, 0.1)], [portable]);
 }
 
 #[test]

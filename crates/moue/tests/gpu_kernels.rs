@@ -198,14 +198,17 @@ fn what_half_of_a_batch_adds_and_half_takes_away_leaves_no_bias_a_gradient() {
 
 #[test]
 fn steps_agree_and_leave_what_others_hold() {
+    // More tensors than a launch takes, of no number, of one cube's, of more and of less.
+    let lengths: Vec<_> = (0..80).map(|n| n * 37).chain([1024, 2048, 100_003]).collect();
     let of = |device: &Device| {
-        let [p, g, m, v] = [1, 2, 3, 4].map(|seed| vector(100_003, seed, device));
-        let v = v.abs();
+        let tensors = |seed| lengths.iter().map(|&length| vector(length, seed, device)).collect::<Vec<_>>();
+        let [p, g, m] = [1, 2, 3].map(tensors);
+        let v = tensors(4).into_iter().map(Tensor::abs).collect();
         let step = AdamStep { rate: 2e-4, beta1: 0.5, beta2: 0.999, correction: 0.1, epsilon: 1e-8 };
-        let mut all = adam(p.clone(), g.clone(), m.clone(), v, step).map(values).to_vec();
-        all.push(values(moving_average(m.clone(), p.clone(), 0.002)));
-        all.extend([p, g, m].map(values));
-        all
+        let mut all = adam(p.clone(), g.clone(), m.clone(), v, step).to_vec();
+        all.push(moving_average(m.clone(), p.clone(), 0.002));
+        all.extend([p, g, m]);
+        all.into_iter().map(|tensors| tensors.into_iter().flat_map(values).collect()).collect::<Vec<_>>()
     };
     agree("adam", &of(&gpu()), &of(&Device::flex()));
 }

@@ -1,85 +1,191 @@
-//! Adam's step and the moving average of weights, each in one pass and in place.
+//! Adam's step and the moving average of weights, each in one pass over many tensors, and in place.
 
+use burn_cubecl::CubeBackend;
 use burn_cubecl::cubecl;
 use burn_cubecl::kernel::into_contiguous;
 use burn_cubecl::tensor::CubeTensor;
 use cubecl::prelude::*;
 
-use super::layout::{element_wise, owned};
-use crate::AdamStep;
+use super::layout::owned;
+use crate::{AdamStep, Tensors};
 
-/// The parameter and its moments after the step.
+/// Units of a cube, each of which has so many numbers of a tensor.
+const UNITS: u32 = 256;
+const EACH: u32 = 4;
+/// The most parameters of a launch: the arguments of one of CUDA's kernels have 4 KiB.
+const MOST: usize = 64;
+
+/// The parameters and their moments after the step.
 pub(super) fn step(
-    parameter: CubeTensor,
-    gradient: CubeTensor,
-    mean: CubeTensor,
-    square: CubeTensor,
+    parameters: Tensors<CubeBackend>,
+    gradients: Tensors<CubeBackend>,
+    means: Tensors<CubeBackend>,
+    squares: Tensors<CubeBackend>,
     step: AdamStep,
-) -> (CubeTensor, CubeTensor, CubeTensor) {
-    let [parameter, mean, square] = [parameter, mean, square].map(owned);
-    let (count, dim) = element_wise(&parameter, parameter.meta.num_elements());
-    step_kernel::launch(
-        &parameter.client,
-        count,
-        dim,
-        into_contiguous(gradient).into_buffer_arg(),
-        parameter.clone().into_buffer_arg(),
-        mean.clone().into_buffer_arg(),
-        square.clone().into_buffer_arg(),
-        step.rate,
-        step.beta1,
-        step.beta2,
-        1.0 / step.correction,
-        step.epsilon,
-    );
-    (parameter, mean, square)
+) -> (Tensors<CubeBackend>, Tensors<CubeBackend>, Tensors<CubeBackend>) {
+    let [parameters, means, squares] =
+        [parameters, means, squares].map(|tensors| tensors.0.into_iter().map(owned).collect::<Vec<_>>());
+    let gradients: Vec<_> = gradients.0.into_iter().map(into_contiguous).collect();
+    let most = together(&parameters, 4);
+    for first in (0..parameters.len()).step_by(most) {
+        let group = first..(first + most).min(parameters.len());
+        let buffers = |tensors: &[CubeTensor]| {
+            tensors[group.clone()].iter().map(|tensor| tensor.clone().into_buffer_arg()).collect()
+        };
+        let (firsts, cubes) = cubes(&parameters[group.clone()]);
+        step_kernel::launch(
+            &parameters[first].client,
+            CubeCount::new_1d(cubes),
+            CubeDim::new_1d(UNITS),
+            buffers(&gradients),
+            buffers(&parameters),
+            buffers(&means),
+            buffers(&squares),
+            firsts.into_iter().collect(),
+            FactorsLaunch::new(step.rate, step.beta1, step.beta2, 1.0 / step.correction, step.epsilon),
+        );
+    }
+    (Tensors(parameters), Tensors(means), Tensors(squares))
 }
 
-/// `average + share (parameter - average)`.
-pub(super) fn moving_average(average: CubeTensor, parameter: CubeTensor, share: f32) -> CubeTensor {
-    let average = owned(average);
-    let (count, dim) = element_wise(&average, average.meta.num_elements());
-    moving_average_kernel::launch(
-        &average.client,
-        count,
-        dim,
-        into_contiguous(parameter).into_buffer_arg(),
-        average.clone().into_buffer_arg(),
-        share,
-    );
-    average
+/// `average + share (parameter - average)` of each.
+pub(super) fn moving_average(
+    averages: Tensors<CubeBackend>,
+    parameters: Tensors<CubeBackend>,
+    share: f32,
+) -> Tensors<CubeBackend> {
+    let averages: Vec<_> = averages.0.into_iter().map(owned).collect();
+    let parameters: Vec<_> = parameters.0.into_iter().map(into_contiguous).collect();
+    let most = together(&averages, 2);
+    for first in (0..averages.len()).step_by(most) {
+        let group = first..(first + most).min(averages.len());
+        let buffers = |tensors: &[CubeTensor]| {
+            tensors[group.clone()].iter().map(|tensor| tensor.clone().into_buffer_arg()).collect()
+        };
+        let (firsts, cubes) = cubes(&averages[group.clone()]);
+        moving_average_kernel::launch(
+            &averages[first].client,
+            CubeCount::new_1d(cubes),
+            CubeDim::new_1d(UNITS),
+            buffers(&parameters),
+            buffers(&averages),
+            firsts.into_iter().collect(),
+            share,
+        );
+    }
+    Tensors(averages)
 }
 
-#[cube(launch)]
-#[allow(clippy::too_many_arguments)]
-fn step_kernel(
-    gradients: &[f32],
-    parameters: &mut [f32],
-    means: &mut [f32],
-    squares: &mut [f32],
+/// How many parameters a launch can have, of so many tensors each.
+fn together(tensors: &[CubeTensor], each: usize) -> usize {
+    // One for the numbers that are no tensors.
+    let bindings = tensors[0].client.properties().hardware.max_bindings as usize - 1;
+    (bindings / each).clamp(1, MOST)
+}
+
+/// The first cube of each tensor, and how many cubes there are.
+fn cubes(tensors: &[CubeTensor]) -> (Vec<u32>, u32) {
+    let mut cubes = 0;
+    let firsts = tensors.iter().map(|tensor| {
+        let first = cubes;
+        cubes += (tensor.meta.num_elements() as u32).div_ceil(UNITS * EACH);
+        first
+    });
+    (firsts.collect(), cubes)
+}
+
+#[derive(CubeType, CubeLaunch, Clone, Copy)]
+struct Factors {
     rate: f32,
     beta1: f32,
     beta2: f32,
     inverse_correction: f32,
     epsilon: f32,
-) {
-    if ABSOLUTE_POS >= parameters.len() {
-        terminate!();
-    }
-    let gradient = gradients[ABSOLUTE_POS];
-    let before = means[ABSOLUTE_POS];
-    let mean = before + (1.0f32 - beta1) * (gradient - before);
-    let square = beta2 * squares[ABSOLUTE_POS] + (1.0f32 - beta2) * gradient * gradient;
-    means[ABSOLUTE_POS] = mean;
-    squares[ABSOLUTE_POS] = square;
-    parameters[ABSOLUTE_POS] -= rate * (mean / (square.sqrt() * inverse_correction + epsilon));
 }
 
 #[cube(launch)]
-fn moving_average_kernel(parameters: &[f32], averages: &mut [f32], share: f32) {
-    if ABSOLUTE_POS >= averages.len() {
-        terminate!();
+fn step_kernel(
+    gradients: &Sequence<Box<[f32]>>,
+    parameters: &mut Sequence<Box<[f32]>>,
+    means: &mut Sequence<Box<[f32]>>,
+    squares: &mut Sequence<Box<[f32]>>,
+    firsts: &Sequence<u32>,
+    factors: &Factors,
+) {
+    #[unroll]
+    for n in 0..firsts.len() {
+        let first = *firsts.index(n);
+        step_of(
+            gradients.index(n),
+            parameters.index_mut(n),
+            means.index_mut(n),
+            squares.index_mut(n),
+            first,
+            factors,
+        );
     }
-    let average = averages[ABSOLUTE_POS];
-    averages[ABSOLUTE_POS] = average + share * (parameters[ABSOLUTE_POS] - average);
+}
+
+/// What the cube has of the step of one tensor.
+#[cube]
+fn step_of(
+    gradients: &[f32],
+    parameters: &mut [f32],
+    means: &mut [f32],
+    squares: &mut [f32],
+    first: u32,
+    factors: &Factors,
+) {
+    let length = parameters.len() as u32;
+    let mut number = number_of_unit(first, length);
+    while number < length && number < end_of_cube(first) {
+        let place = number as usize;
+        let gradient = gradients[place];
+        let before = means[place];
+        let mean = before + (1.0f32 - factors.beta1) * (gradient - before);
+        let square = factors.beta2 * squares[place] + (1.0f32 - factors.beta2) * gradient * gradient;
+        means[place] = mean;
+        squares[place] = square;
+        let deviation = square.sqrt() * factors.inverse_correction + factors.epsilon;
+        parameters[place] -= factors.rate * (mean / deviation);
+        number += CUBE_DIM;
+    }
+}
+
+#[cube(launch)]
+fn moving_average_kernel(
+    parameters: &Sequence<Box<[f32]>>,
+    averages: &mut Sequence<Box<[f32]>>,
+    firsts: &Sequence<u32>,
+    share: f32,
+) {
+    #[unroll]
+    for n in 0..firsts.len() {
+        average_of(parameters.index(n), averages.index_mut(n), *firsts.index(n), share);
+    }
+}
+
+/// What the cube has of one tensor's average.
+#[cube]
+fn average_of(parameters: &[f32], averages: &mut [f32], first: u32, share: f32) {
+    let length = averages.len() as u32;
+    let mut number = number_of_unit(first, length);
+    while number < length && number < end_of_cube(first) {
+        let average = averages[number as usize];
+        averages[number as usize] = average + share * (parameters[number as usize] - average);
+        number += CUBE_DIM;
+    }
+}
+
+/// The unit's first number of the tensor whose first cube is this; the length if it has none of it.
+#[cube]
+fn number_of_unit(first: u32, length: u32) -> u32 {
+    let cube = CUBE_POS as u32;
+    select(cube < first, length, (cube - first) * (UNITS * EACH) + UNIT_POS)
+}
+
+/// Where the numbers end that the cube has of the tensor.
+#[cube]
+fn end_of_cube(first: u32) -> u32 {
+    (CUBE_POS as u32 - first + 1u32) * (UNITS * EACH)
 }

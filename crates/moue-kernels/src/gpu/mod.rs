@@ -22,7 +22,7 @@ use burn_cubecl::tensor::CubeTensor;
 use self::resize::{Change, resized};
 use crate::attention::portable::Tiling;
 use crate::convolution::portable;
-use crate::{AdamStep, Apart, Logistic, Operations, Step, attention, computes_exactly};
+use crate::{AdamStep, Apart, Logistic, Operations, Step, Tensors, attention, computes_exactly};
 
 /// Attention's map in tiles of four times the size that they have elsewhere, for fewer launches.
 fn tiling() -> Tiling<CubeBackend> {
@@ -51,17 +51,17 @@ impl Operations for CubeBackend {
     }
 
     fn adam(
-        parameter: CubeTensor,
-        gradient: CubeTensor,
-        mean: CubeTensor,
-        square: CubeTensor,
+        parameters: Tensors<Self>,
+        gradients: Tensors<Self>,
+        means: Tensors<Self>,
+        squares: Tensors<Self>,
         step: AdamStep,
-    ) -> (CubeTensor, CubeTensor, CubeTensor) {
-        adam::step(parameter, gradient, mean, square, step)
+    ) -> (Tensors<Self>, Tensors<Self>, Tensors<Self>) {
+        adam::step(parameters, gradients, means, squares, step)
     }
 
-    fn moving_average(average: CubeTensor, parameter: CubeTensor, share: f32) -> CubeTensor {
-        adam::moving_average(average, parameter, share)
+    fn moving_average(averages: Tensors<Self>, parameters: Tensors<Self>, share: f32) -> Tensors<Self> {
+        adam::moving_average(averages, parameters, share)
     }
 
     fn convolution(x: CubeTensor, weight: CubeTensor, step: Step) -> CubeTensor {

@@ -67,18 +67,26 @@ impl Adam {
             correction: remainder(beta2).sqrt() as f32,
             epsilon,
         };
-        let mut each = self.moments.iter_mut().zip(gradients);
+        let (mut parameters, mut shapes) = (Vec::new(), Vec::new());
         for_each(network, |_, kind, tensor| {
             if kind == Kind::Parameter {
-                let (moments, gradient) = each.next().expect("counted above");
-                let shape = tensor.shape();
-                let [parameter, mean, square] =
-                    [tensor.take(), take(&mut moments.mean), take(&mut moments.square)];
-                let [parameter, mean, square] = moue_kernels::adam(parameter, gradient, mean, square, step);
-                tensor.put(parameter, &shape);
-                (moments.mean, moments.square) = (mean, square);
+                shapes.push(tensor.shape());
+                parameters.push(tensor.take());
             }
         });
+        let means = self.moments.iter_mut().map(|moments| take(&mut moments.mean)).collect();
+        let squares = self.moments.iter_mut().map(|moments| take(&mut moments.square)).collect();
+        let [parameters, means, squares] = moue_kernels::adam(parameters, gradients, means, squares, step);
+        let mut stepped = parameters.into_iter().zip(shapes);
+        for_each(network, |_, kind, tensor| {
+            if kind == Kind::Parameter {
+                let (parameter, shape) = stepped.next().expect("counted above");
+                tensor.put(parameter, &shape);
+            }
+        });
+        for ((moments, mean), square) in self.moments.iter_mut().zip(means).zip(squares) {
+            (moments.mean, moments.square) = (mean, square);
+        }
     }
 }
 

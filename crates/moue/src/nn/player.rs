@@ -76,16 +76,26 @@ impl<M: Module + Clone> Saved for Player<M> {
 
 /// average <- average + (1 - decay) (weights - average); buffers are copied.
 fn update_average<M: Module>(average: &mut M, network: &mut M, decay: f32) {
-    let mut weights = Vec::new();
-    for_each(network, |_, _, tensor| weights.push(tensor.flat()));
-    let mut weights = weights.into_iter();
+    let (mut parameters, mut buffers, mut averages) = (Vec::new(), Vec::new(), Vec::new());
+    for_each(network, |_, kind, tensor| match kind {
+        Kind::Parameter => parameters.push(tensor.flat()),
+        Kind::Buffer => buffers.push(tensor.flat()),
+    });
+    let mut shapes = Vec::new();
     for_each(average, |_, kind, tensor| {
-        let weight = weights.next().expect("both are the same network");
-        let shape = tensor.shape();
+        shapes.push(tensor.shape());
+        if kind == Kind::Parameter {
+            averages.push(tensor.take());
+        }
+    });
+    let mut averages = moving_average(averages, parameters, 1.0 - decay).into_iter();
+    let (mut buffers, mut shapes) = (buffers.into_iter(), shapes.into_iter());
+    for_each(average, |_, kind, tensor| {
         let followed = match kind {
-            Kind::Parameter => moving_average(tensor.take(), weight, 1.0 - decay),
-            Kind::Buffer => weight,
+            Kind::Parameter => averages.next(),
+            Kind::Buffer => buffers.next(),
         };
+        let (followed, shape) = followed.zip(shapes.next()).expect("both are the same network");
         tensor.put(followed, &shape);
     });
 }
