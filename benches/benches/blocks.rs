@@ -14,6 +14,10 @@ use moue::nn::module::{Module, for_each, tracked};
 use moue::nn::residual::ResidualBlock;
 use moue::nn::self_attention::SelfAttention;
 use moue::nn::spectral_norm::SpectralNorm;
+use moue_kernels::{
+    Apart, Logistic, Pooling, blend, doubled, grid_sample, halved, logistic, max_pooling, mean_absolute,
+    mean_between_neighbours, mean_pooling, scaled_leaky_relu,
+};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -99,17 +103,51 @@ fn others(criterion: &mut Criterion) {
     });
 }
 
-fn grid_sample(criterion: &mut Criterion) {
-    let (x, flow) = (noise([BATCH, 3, 128, 128], 1.0), noise([BATCH, 2, 128, 128], 0.25));
-    let mut group = criterion.benchmark_group("grid_sample, 128 px");
-    group.bench_function("forward", |bencher| {
-        bencher.iter(|| moue_kernels::grid_sample(x.clone(), flow.clone()));
-    });
+/// Operations without weights: each of the maps that it gets tracks gradients.
+fn operation<const N: usize>(
+    criterion: &mut Criterion,
+    name: &str,
+    maps: [Tensor<4>; N],
+    forward: impl Fn([Tensor<4>; N]) -> Tensor<4>,
+) {
+    let mut group = criterion.benchmark_group(name);
+    group.sample_size(10).sampling_mode(SamplingMode::Flat);
+    group.bench_function("forward", |bencher| bencher.iter(|| forward(maps.clone())));
     group.bench_function("forward and backward", |bencher| {
-        bencher.iter(|| {
-            let [x, flow] = [&x, &flow].map(|tensor| tensor.clone().autodiff().require_grad());
-            moue_kernels::grid_sample(x, flow).sum().backward()
-        });
+        bencher.iter(|| forward(maps.clone().map(|map| map.autodiff().require_grad())).sum().backward());
+    });
+}
+
+fn operations(criterion: &mut Criterion) {
+    let image = || noise([BATCH, 3, 128, 128], 1.0);
+    let (mask, flow) = (noise([BATCH, 1, 128, 128], 1.0), noise([BATCH, 2, 128, 128], 0.25));
+    operation(criterion, "grid_sample, 128 px", [image(), flow.clone()], |[x, flow]| grid_sample(x, flow));
+    operation(criterion, "blend, 128 px", [image(), mask.clone(), image()], |[below, mask, above]| {
+        blend(below, mask, above)
+    });
+    operation(criterion, "sigmoid, 128 px", [mask], |[x]| logistic(x, Logistic::SIGMOID));
+    operation(criterion, "halved, 3 @ 256", [noise([BATCH, 3, 256, 256], 1.0)], |[x]| halved(x));
+    operation(criterion, "doubled, 24 @ 64", [noise([BATCH, 24, 64, 64], 1.0)], |[x]| doubled(x));
+    operation(criterion, "mean absolute, 3 @ 128", [image()], |[x]| mean_absolute(x).reshape([1, 1, 1, 1]));
+    operation(criterion, "between neighbours, 2 @ 128", [flow], |[x]| {
+        mean_between_neighbours(x, Apart::Squared).reshape([1, 1, 1, 1])
+    });
+    let (scale, bias) = (noise([1], 1.0), noise([64], 1.0));
+    operation(
+        criterion,
+        "leaky ReLU with scale and bias, 64 @ 64",
+        [noise([BATCH, 64, 64, 64], 1.0)],
+        |[x]| scaled_leaky_relu(x, scale.clone(), bias.clone(), 0.01),
+    );
+    let x = noise([BATCH, 192, 35, 35], 1.0);
+    let mut group = criterion.benchmark_group("pooling, 3x3, 192 @ 35");
+    group.bench_function("largest", |bencher| {
+        let pooling = Pooling { size: 3, stride: 2, padding: 0 };
+        bencher.iter(|| max_pooling(x.clone(), pooling));
+    });
+    group.bench_function("mean", |bencher| {
+        let pooling = Pooling { size: 3, stride: 1, padding: 1 };
+        bencher.iter(|| mean_pooling(x.clone(), pooling));
     });
 }
 
@@ -146,7 +184,7 @@ fn ceilings(criterion: &mut Criterion) {
     group.bench_function("copy, 256 MiB", |bencher| bencher.iter(|| to.copy_from_slice(black_box(&from))));
 }
 
-criterion_group!(blocks, ceilings, convolutions, others, grid_sample, adam);
+criterion_group!(blocks, ceilings, convolutions, others, operations, adam);
 
 fn main() {
     moue_benches::run(blocks);
