@@ -3,6 +3,7 @@
 use std::io::{IsTerminal, Write};
 use std::time::Duration;
 
+use console::Term;
 use indicatif::{HumanDuration, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use moue::base::error::{Error, Result};
 use moue::run::events::{Event, Listener};
@@ -47,6 +48,11 @@ pub(crate) fn print(bytes: &[u8]) -> std::io::Result<()> {
     let mut stdout = std::io::stdout();
     stdout.write_all(bytes)?;
     stdout.flush()
+}
+
+/// How many characters a line of results may have: what the terminal shows, or any number where they go elsewhere.
+pub(crate) fn columns() -> usize {
+    Term::stdout().size_checked().map_or(usize::MAX, |(_, columns)| usize::from(columns))
 }
 
 /// Whether the reader of stdout is gone.

@@ -226,7 +226,7 @@ impl Task {
             self.floor.iter().zip(&self.results).any(|(floor, sets)| floor.others.len() < sets.others.len());
         let floor = match (fewer, self.floor.iter().map(|sets| sets.others.len()).min()) {
             (true, Some(least)) => format!(
-                " The row real has fewer images on each side, {least} at least: its FID is higher for that, its KID is not."
+                " The sides of `real` have fewer images, {least} at least: its FID is higher for that, its KID is not."
             ),
             _ => String::new(),
         };
@@ -336,7 +336,7 @@ mod tests {
         let text = task.describe();
         assert!(
             text.contains("4 people")
-                && !text.contains("row real")
+                && !text.contains("sides of `real`")
                 && text.contains("8 real images")
                 && text.contains("448 results"),
             "{text}"

@@ -120,7 +120,7 @@ impl Metric {
     pub fn about(self) -> &'static str {
         match self {
             Self::Fid => {
-                "Fréchet inception distance between results and real images of the expression; of so few images it is far from 0 even for real ones: see the row `real`"
+                "Fréchet inception distance between results and real images of the expression; of so few images it is far from 0 even for real ones: see `real`"
             }
             Self::Kid => {
                 "kernel inception distance, unbiased, times 1,000; around 0 for two sets of one kind"
@@ -140,7 +140,7 @@ impl Metric {
             Self::Identity95 => "95th percentile of the same",
             Self::Lpips => "perceptual distance to the person's true image of the expression",
             Self::Diversity => {
-                "mean perceptual distance between results of different people; compare with the row `real`"
+                "mean perceptual distance between results of different people; compare with `real`"
             }
             Self::Reconstruction => {
                 "mean absolute difference of the source and the result translated back, 0 to 1"

@@ -1,6 +1,7 @@
 //! Evaluations as tables: for terminals, Markdown, CSV, LaTeX.
 
 use std::fmt::Write;
+use std::ops::Range;
 
 use moue::base::expression::Expression;
 
@@ -9,8 +10,8 @@ use crate::scores::{Evaluation, Group, Metric, Row, Score};
 /// What a table is written for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Format {
-    /// Aligned columns.
-    Terminal,
+    /// Aligned columns, in lines of at most so many characters where that is possible.
+    Terminal(usize),
     /// GitHub's Markdown.
     Markdown,
     /// A line for each row, expression and metric.
@@ -41,6 +42,10 @@ pub fn write(evaluation: &Evaluation, detailed: &[Metric], format: Format) -> St
     let foot = foot(evaluation);
     match format {
         Format::Latex => foot.iter().for_each(|line| text.push_str(&format!("% {line}\n"))),
+        Format::Terminal(columns) => {
+            let foot = foot.iter().map(|line| textwrap::fill(line, columns)).collect::<Vec<_>>();
+            text.push_str(&format!("\n{}\n", foot.join("\n")));
+        }
         _ => text.push_str(&format!("\n{}\n", foot.join("\n"))),
     }
     text
@@ -96,10 +101,9 @@ pub fn foot(evaluation: &Evaluation) -> Vec<String> {
     let mut lines = vec![
         evaluation.description.clone(),
         format!(
-            "In brackets 95 % intervals over {} draws of people, the same for all rows; after ± standard errors over \
-             images. The row real is what real \
-             images of other people score at this number (for figures of pairs: the person's own true images), the \
-             row copy what the unchanged sources do.",
+            "In brackets 95 % intervals over {} draws of people, the same for all; after ± standard errors over \
+             images. Under real stands what real images of other people score at this number (for figures of pairs: the \
+             person's own true images), under copy what the unchanged sources do.",
             evaluation.draws
         ),
     ];
@@ -160,28 +164,31 @@ pub fn verdicts(evaluation: &Evaluation) -> Vec<String> {
 impl Table {
     fn write(&self, format: Format) -> String {
         match format {
-            Format::Terminal => self.aligned(),
+            Format::Terminal(columns) => self.aligned(columns),
             Format::Markdown => self.markdown(),
             Format::Latex => self.latex(),
             Format::Csv => unreachable!("CSV is written a number a line"),
         }
     }
 
-    fn aligned(&self) -> String {
-        let all = || std::iter::once(&self.heads).chain(&self.rows);
-        let width = |column: usize| all().map(|row| row[column].chars().count()).max().unwrap_or(0);
-        let widths: Vec<usize> = (0..self.heads.len()).map(width).collect();
-        let mut text = format!("{}\n", self.caption);
-        for row in all() {
-            let cells = row.iter().zip(&widths).enumerate().map(|(column, (cell, width))| match column {
-                0 => format!("{cell:<width$}"),
-                _ => format!("{cell:>width$}"),
-            });
-            let line = cells.collect::<Vec<_>>().join("  ");
-            text.push_str(line.trim_end());
-            text.push('\n');
-        }
-        text
+    /// Turned where it is too wide and fits better so, and then columns that do not fit beside the others below them.
+    fn aligned(&self, columns: usize) -> String {
+        let [table, turned] = [self.lines(), self.turned()].map(Aligned::new);
+        let [blocks, fewer] = [&table, &turned].map(|table| table.blocks(columns).len());
+        let table = if fewer < blocks { turned } else { table };
+        let blocks = table.blocks(columns).into_iter().map(|block| table.write(block));
+        format!("{}\n{}", self.caption, blocks.collect::<Vec<_>>().join("\n"))
+    }
+
+    /// The heads and the rows.
+    fn lines(&self) -> Vec<Vec<String>> {
+        std::iter::once(&self.heads).chain(&self.rows).cloned().collect()
+    }
+
+    /// The columns as lines.
+    fn turned(&self) -> Vec<Vec<String>> {
+        let lines = self.lines();
+        (0..self.heads.len()).map(|column| lines.iter().map(|line| line[column].clone()).collect()).collect()
     }
 
     fn markdown(&self) -> String {
@@ -206,6 +213,54 @@ impl Table {
             "r".repeat(self.heads.len() - 1),
             line(&self.heads)
         )
+    }
+}
+
+/// Lines of cells that stand in columns, the first of which says what a line is.
+struct Aligned {
+    lines: Vec<Vec<String>>,
+    widths: Vec<usize>,
+}
+
+impl Aligned {
+    /// Between two columns.
+    const GAP: usize = 2;
+
+    fn new(lines: Vec<Vec<String>>) -> Self {
+        let width = |column: usize| lines.iter().map(|line| line[column].chars().count()).max();
+        let widths = (0..lines[0].len()).map(|column| width(column).unwrap_or(0)).collect();
+        Self { lines, widths }
+    }
+
+    /// The columns after the first, as many together as there is room for beside it, and one at least.
+    fn blocks(&self, columns: usize) -> Vec<Range<usize>> {
+        let (mut blocks, mut first, mut wide) = (Vec::new(), 1, self.widths[0]);
+        for column in 1..self.widths.len() {
+            let wider = wide + Self::GAP + self.widths[column];
+            wide = if wider > columns && column > first {
+                blocks.push(first..column);
+                first = column;
+                self.widths[0] + Self::GAP + self.widths[column]
+            } else {
+                wider
+            };
+        }
+        blocks.push(first..self.widths.len());
+        blocks
+    }
+
+    fn write(&self, block: Range<usize>) -> String {
+        let mut text = String::new();
+        for line in &self.lines {
+            let mut out = format!("{:<width$}", line[0], width = self.widths[0]);
+            for column in block.clone() {
+                write!(out, "{:>width$}", line[column], width = Self::GAP + self.widths[column])
+                    .expect("a string takes everything");
+            }
+            text.push_str(out.trim_end());
+            text.push('\n');
+        }
+        text
     }
 }
 
@@ -290,7 +345,7 @@ mod tests {
 
     #[test]
     fn columns_of_a_terminal_s_table_are_aligned() {
-        let text = write(&evaluation(), &[Metric::Fid, Metric::Kid], Format::Terminal);
+        let text = write(&evaluation(), &[Metric::Fid, Metric::Kid], Format::Terminal(usize::MAX));
         let lines: Vec<&str> = text.lines().collect();
         assert_eq!(lines[0], "All expressions (faces, 64 px): sets of results against real images");
         let end = lines[1].len();
@@ -299,6 +354,29 @@ mod tests {
         assert!(text.contains("FID by expression") && !text.contains("KID x1000 by expression"));
         assert!(text.contains("By KID a_1 is better than b, \"2\" at: happy."));
         assert!(text.contains("Judged on few.") && text.contains("Left out: much."));
+    }
+
+    #[test]
+    fn lines_of_a_terminal_s_table_fit_where_they_can() {
+        let table = |rows: usize| Table {
+            caption: "Widths".into(),
+            heads: ["", "first", "second", "third"].map(String::from).to_vec(),
+            rows: (0..rows)
+                .map(|n| ["row".to_string(), "1234".into(), format!("{n}"), "12345678".into()].to_vec())
+                .collect(),
+        };
+        let whole = "Widths\n     first  second     third\nrow   1234       0  12345678\n";
+        assert_eq!(table(1).aligned(usize::MAX), whole);
+        assert_eq!(table(1).aligned(28), whole);
+        // Turned, it is narrower.
+        assert_eq!(
+            table(1).aligned(27),
+            "Widths\n             row\nfirst       1234\nsecond         0\nthird   12345678\n"
+        );
+        // Neither way; then what does not fit stands below.
+        let blocks = "Widths\n     first  second\nrow   1234       0\nrow   1234       1\n\n        third\nrow  12345678\nrow  12345678\n";
+        assert_eq!(table(2).aligned(18), blocks);
+        assert_eq!(table(2).aligned(1).lines().count(), 1 + 2 * 4 + 1); // two columns alone, instead of three
     }
 
     #[test]

@@ -16,7 +16,7 @@ use super::judging::{Judged, judge};
 use super::plan::Training;
 use super::stop_on_signal;
 use crate::args::Compare;
-use crate::terminal::{note, print, print_line};
+use crate::terminal::{columns, note, print, print_line};
 
 pub(crate) fn run(arguments: &Compare, quiet: bool) -> anyhow::Result<()> {
     let judging = &arguments.judging;
@@ -70,7 +70,7 @@ pub(crate) fn run(arguments: &Compare, quiet: bool) -> anyhow::Result<()> {
     let runs: Vec<(String, PathBuf)> = candidates.iter().zip(&paths).flat_map(of_model).collect();
     let curves = page::curves(runs.iter().map(|(name, path)| (name.as_str(), path.as_path())))?;
     page::write(&evaluation, &faces, &curves, &arguments.out, &FileSystem)?;
-    print(write(&evaluation, &[], Format::Terminal).as_bytes())?;
+    print(write(&evaluation, &[], Format::Terminal(columns())).as_bytes())?;
     print_line(&arguments.out.join("index.html").display().to_string())?;
     Ok(())
 }

@@ -12,7 +12,7 @@ use serde_json::json;
 
 use super::judging::{Judged, judge};
 use crate::args::{Evaluate, TableFormat};
-use crate::terminal::print;
+use crate::terminal::{columns, print};
 
 /// What is shown by expression.
 const DETAILED: [Metric; 4] = [Metric::Fid, Metric::Kid, Metric::FaceApi, Metric::Identity];
@@ -29,7 +29,8 @@ pub(crate) fn run(arguments: &Evaluate, quiet: bool) -> anyhow::Result<()> {
             keep_scores(path, &name, &evaluation)?;
         }
     }
-    let text = rendered(&evaluation, arguments.format);
+    let width = if arguments.out.is_some() { usize::MAX } else { columns() };
+    let text = rendered(&evaluation, arguments.format, width);
     match &arguments.out {
         Some(path) => write_whole(&FileSystem, path, |output| output.write_all(text.as_bytes()))?,
         None => print(text.as_bytes())?,
@@ -37,10 +38,10 @@ pub(crate) fn run(arguments: &Evaluate, quiet: bool) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The evaluation as it was asked for.
-fn rendered(evaluation: &Evaluation, format: TableFormat) -> String {
+/// The evaluation as it was asked for, in a terminal of so many columns.
+fn rendered(evaluation: &Evaluation, format: TableFormat, width: usize) -> String {
     let format = match format {
-        TableFormat::Terminal => Format::Terminal,
+        TableFormat::Terminal => Format::Terminal(width),
         TableFormat::Markdown => Format::Markdown,
         TableFormat::Csv => Format::Csv,
         TableFormat::Latex => Format::Latex,
