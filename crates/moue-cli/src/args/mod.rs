@@ -100,7 +100,7 @@ pub(crate) const MOST_THREADS: i64 = 1024;
 
 #[derive(Debug, Args)]
 pub(crate) struct Compute {
-    /// Where to compute: auto, cpu, cuda:0 or wgpu
+    /// Where to compute: auto (a GPU if there is one; to translate, the CPU), cpu, cuda:0 or wgpu
     #[arg(long, default_value = "auto", value_name = "DEVICE")]
     pub(crate) device: String,
     /// On a GPU, networks in f32 (not TF32), the same bytes each time, with next to nothing to try out at first; the CPU

@@ -20,8 +20,10 @@ use crate::args::Translate;
 use crate::terminal::{bar, note, print_line, say};
 
 pub(crate) fn run(arguments: Translate, quiet: bool) -> anyhow::Result<()> {
-    // The finder's small networks are done on the CPU before a GPU has begun.
-    let (device, finder) = (arguments.compute.device()?, Finder::new(&device("cpu")?));
+    // A CPU is done with a photo's networks before a GPU has tried out its kernels.
+    let cpu = device("cpu")?;
+    let finder = Finder::new(&cpu);
+    let device = if arguments.compute.device == "auto" { cpu } else { arguments.compute.device()? };
     let named = [&arguments.grid, &arguments.animate, &arguments.crop_out, &arguments.show_edit];
     let folder = match (&arguments.out, named.iter().any(|output| output.is_some())) {
         (None, true) => None,
