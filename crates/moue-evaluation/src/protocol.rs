@@ -361,7 +361,7 @@ mod tests {
         let text = task.describe();
         assert!(text.contains("all 6 people, those") && text.contains("of the same person. "), "{text}");
         assert!(
-            text.ends_with("on each side, 3 at least: its FID is higher for that, its KID is not."),
+            text.ends_with("have fewer images, 3 at least: its FID is higher for that, its KID is not."),
             "{text}"
         );
     }
