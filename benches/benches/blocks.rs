@@ -6,6 +6,7 @@ use std::hint::black_box;
 use burn::tensor::{Tensor, TensorData};
 use criterion::{BatchSize, Criterion, SamplingMode, criterion_group};
 use moue::base::device::Device;
+use moue::base::expression::Expression;
 use moue::base::rng::Rng;
 use moue::methods::sasn;
 use moue::nn::adam::{Adam, AdamConfig};
@@ -73,6 +74,10 @@ fn convolutions(criterion: &mut Criterion) {
         let name = format!("convolution, {name}");
         block(criterion, &name, &layer, [channels[0], side], Convolution::forward);
     }
+    let stem = Convolution::new([11, 64], wide, false, &device, &mut rng);
+    block(criterion, "convolution, stem, of an image and its label", &stem, [3, 128], |stem, x| {
+        stem.forward_labelled(x, &Expression::ALL[..BATCH])
+    });
     for (name, channels, side) in [("up1", [256, 128], 32), ("up2", [128, 64], 64)] {
         let layer = TransposedConvolution::new(channels, halving, &device, &mut rng);
         let name = format!("transposed convolution, {name}");

@@ -5,8 +5,8 @@ use burn_autodiff::checkpoint::strategy::CheckpointStrategy;
 
 use crate::resize::Resize;
 use crate::{
-    Apart, Logistic, Operations, Step, attention, blend, convolution, grid_sample, instance_norm, leaky_relu,
-    logistic, means, products, resize,
+    Apart, Logistic, Operations, Step, attention, blend, convolution, grid_sample, instance_norm, labelled,
+    leaky_relu, logistic, means, products, resize,
 };
 
 impl<B: Operations, C: CheckpointStrategy> Operations for Autodiff<B, C> {
@@ -37,6 +37,15 @@ impl<B: Operations, C: CheckpointStrategy> Operations for Autodiff<B, C> {
         step: Step,
     ) -> FloatTensor<Self> {
         convolution::transposed_tracked::<B, C>(x, weight, step)
+    }
+
+    fn labelled_convolution(
+        x: FloatTensor<Self>,
+        labels: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        padding: usize,
+    ) -> FloatTensor<Self> {
+        labelled::tracked::<B, C>(x, labels, weight, padding)
     }
 
     fn bilinear(

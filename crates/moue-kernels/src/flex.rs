@@ -8,7 +8,7 @@ use crate::attention::portable::Tiling;
 use crate::{
     AdamStep, Apart, Logistic, Operations, Pooling, Step, Tensors, adam, attention, attention_flex, blend,
     convolution, convolution_flex, grid_sample, grid_sample_flex, instance_norm, instance_norm_flex,
-    leaky_relu, logistic, means, pooling, products, resize,
+    labelled, labelled_flex, leaky_relu, logistic, means, pooling, products, resize,
 };
 
 /// Whether the kernels can take a tensor: they know only f32, and nothing is left to them of an empty one.
@@ -193,6 +193,44 @@ impl Operations for Flex {
         } else {
             convolution::portable::transposed_convolution_weight_gradient::<Self>(x, weight, output, step)
         }
+    }
+
+    fn labelled_convolution_forward(
+        x: FloatTensor<Self>,
+        labels: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        padding: usize,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>) {
+        if !labelled_flex::takes(&x, &weight, padding) {
+            return labelled::portable::forward::<Self>(x, labels, weight, padding);
+        }
+        (labelled_flex::forward(x.clone(), labels, weight), x)
+    }
+
+    fn labelled_convolution_x_gradient(
+        input: FloatTensor<Self>,
+        labels: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        output: FloatTensor<Self>,
+        padding: usize,
+    ) -> FloatTensor<Self> {
+        if !labelled_flex::takes(&input, &weight, padding) {
+            return labelled::portable::x_gradient::<Self>(input, labels, weight, output, padding);
+        }
+        labelled_flex::x_gradient(input, &labels, weight, output)
+    }
+
+    fn labelled_convolution_weight_gradient(
+        input: FloatTensor<Self>,
+        labels: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        output: FloatTensor<Self>,
+        padding: usize,
+    ) -> FloatTensor<Self> {
+        if !labelled_flex::takes(&input, &weight, padding) {
+            return labelled::portable::weight_gradient::<Self>(input, weight, output, padding);
+        }
+        labelled_flex::weight_gradient(input, labels, weight, output)
     }
 
     fn grid_sample(x: FloatTensor<Self>, flow: FloatTensor<Self>) -> FloatTensor<Self> {

@@ -5,6 +5,7 @@
 //! |---|---|
 //! | [`attention`] | the map of positions by positions is never held whole, in training neither |
 //! | [`convolution`], [`transposed_convolution`] | a weight is read once for the batch, not once for each image |
+//! | [`labelled_convolution`] | a label's constant planes are not made, and not convolved |
 //! | [`grid_sample`] | burn's has no backward pass of its own |
 //! | [`instance_norm`] | two passes over each plane, with the ReLU after it |
 //! | [`halved`], [`doubled`] | one pass over an image or a map instead of one for each slice, sum and piece |
@@ -35,6 +36,8 @@ mod grid_sample;
 mod grid_sample_flex;
 mod instance_norm;
 mod instance_norm_flex;
+mod labelled;
+mod labelled_flex;
 mod lanes;
 mod leaky_relu;
 mod logistic;
@@ -60,6 +63,7 @@ pub use convolution::{Step, convolution, transposed_convolution};
 pub use exact::{compute_exactly, computes_exactly};
 pub use grid_sample::grid_sample;
 pub use instance_norm::instance_norm;
+pub use labelled::labelled_convolution;
 pub use leaky_relu::scaled_leaky_relu;
 pub use logistic::{Logistic, logistic};
 pub use means::{Apart, mean_absolute, mean_between_neighbours, weighted_mean_absolute};
@@ -196,6 +200,48 @@ pub trait Operations: Backend {
         step: Step,
     ) -> FloatTensor<Self> {
         convolution::portable::transposed_convolution_weight_gradient::<Self>(x, weight, output, step)
+    }
+
+    /// See [`labelled_convolution`].
+    fn labelled_convolution(
+        x: FloatTensor<Self>,
+        labels: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        padding: usize,
+    ) -> FloatTensor<Self> {
+        Self::labelled_convolution_forward(x, labels, weight, padding).0
+    }
+
+    /// [`labelled_convolution`], and the input as its gradients want it.
+    fn labelled_convolution_forward(
+        x: FloatTensor<Self>,
+        labels: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        padding: usize,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>) {
+        labelled::portable::forward::<Self>(x, labels, weight, padding)
+    }
+
+    /// The gradient of [`labelled_convolution`] by the image.
+    fn labelled_convolution_x_gradient(
+        input: FloatTensor<Self>,
+        labels: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        output: FloatTensor<Self>,
+        padding: usize,
+    ) -> FloatTensor<Self> {
+        labelled::portable::x_gradient::<Self>(input, labels, weight, output, padding)
+    }
+
+    /// The gradient of [`labelled_convolution`] by its weight.
+    fn labelled_convolution_weight_gradient(
+        input: FloatTensor<Self>,
+        _labels: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        output: FloatTensor<Self>,
+        padding: usize,
+    ) -> FloatTensor<Self> {
+        labelled::portable::weight_gradient::<Self>(input, weight, output, padding)
     }
 
     /// See [`grid_sample`].

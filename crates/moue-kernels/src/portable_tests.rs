@@ -8,7 +8,7 @@ use burn_flex::FlexTensor;
 use crate::attention::portable::Tiling;
 use crate::{
     Apart, Logistic, Operations, Pooling, Step, attention, blend, convolution, grid_sample, instance_norm,
-    leaky_relu, logistic, means, pooling, products, resize,
+    labelled, leaky_relu, logistic, means, pooling, products, resize,
 };
 
 /// Numbers in -1..1 that look random.
@@ -251,4 +251,53 @@ fn poolings_agree() {
     let none = none.try_into_primitive::<Flex>().expect("it was made on the CPU");
     let largest = Flex::max_pooling(none, Pooling::around(1)).into_data().try_into_vec::<f32>();
     assert!(largest.expect("f32")[1].is_nan());
+}
+
+#[test]
+fn labelled_convolutions_agree() {
+    // Larger than the kernel, as large, and smaller, for which the CPU has none of its own.
+    for (image, [outputs, kernel]) in [
+        ([3, 3, 12, 9], [5, 7]),
+        ([1, 2, 7, 20], [4, 7]),
+        ([2, 1, 3, 3], [2, 3]),
+        ([2, 3, 4, 6], [3, 5]),
+        ([2, 2, 5, 4], [3, 1]),
+    ] {
+        let [batch, inputs, height, width] = image;
+        let (padding, what) = (kernel / 2, format!("{image:?} by {outputs} of {kernel}"));
+        let (x, labels) = (numbers(image, 1), numbers([batch, 6], 2));
+        let weight = numbers([outputs, inputs + 6, kernel, kernel], 3);
+        let output = numbers([batch, outputs, height, width], 4);
+        let (fast, kept) =
+            Flex::labelled_convolution_forward(x.clone(), labels.clone(), weight.clone(), padding);
+        let (plain, whole) = labelled::portable::forward::<Flex>(x, labels.clone(), weight.clone(), padding);
+        agree(&what, [fast], [plain]);
+        let fast = [
+            Flex::labelled_convolution_x_gradient(
+                kept.clone(),
+                labels.clone(),
+                weight.clone(),
+                output.clone(),
+                padding,
+            ),
+            Flex::labelled_convolution_weight_gradient(
+                kept,
+                labels.clone(),
+                weight.clone(),
+                output.clone(),
+                padding,
+            ),
+        ];
+        let plain = [
+            labelled::portable::x_gradient::<Flex>(
+                whole.clone(),
+                labels,
+                weight.clone(),
+                output.clone(),
+                padding,
+            ),
+            labelled::portable::weight_gradient::<Flex>(whole, weight, output, padding),
+        ];
+        agree(&format!("gradients of {what}"), fast, plain);
+    }
 }

@@ -20,7 +20,6 @@ use crate::base::rng::Rng;
 use crate::nn::adam::AdamConfig;
 use crate::nn::edit::Edit;
 use crate::nn::input_gradient::{gradient_penalty, input_gradient, mix, mixing_weights};
-use crate::nn::label_planes::with_label_planes;
 use crate::nn::layers::{Convolution, Geometry, InstanceNorm, TransposedConvolution};
 use crate::nn::losses::{AdversarialLoss, classification, mean_absolute_difference};
 use crate::nn::module::{Module, Visitor, tracked};
@@ -202,8 +201,8 @@ impl Generator {
 
     /// What the head sees: C channels at the size of the image.
     pub fn features(&self, x: Tensor<4>, targets: &[Expression]) -> Tensor<4> {
-        let x = with_label_planes(x, targets); // 11 @ 128
-        let x = self.stem_norm.forward_relu(self.stem.forward(x)); // 64 @ 128
+        let x = self.stem.forward_labelled(x, targets); // of 3 + 8 @ 128
+        let x = self.stem_norm.forward_relu(x); // 64 @ 128
         let x = self.down_norms[0].forward_relu(self.downs[0].forward(x)); // 128 @ 64
         let x = self.attend(Place::Down1, x);
         let x = self.down_norms[1].forward_relu(self.downs[1].forward(x)); // 256 @ 32

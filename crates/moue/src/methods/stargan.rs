@@ -16,7 +16,6 @@ use crate::base::rng::Rng;
 use crate::nn::adam::AdamConfig;
 use crate::nn::edit::Edit;
 use crate::nn::input_gradient::{gradient_penalty, input_gradient, mix, mixing_weights};
-use crate::nn::label_planes::with_label_planes;
 use crate::nn::layers::{Convolution, Geometry, InstanceNorm, TransposedConvolution};
 use crate::nn::losses::{AdversarialLoss, classification, mean_absolute_difference};
 use crate::nn::module::{Module, Visitor, tracked};
@@ -150,7 +149,7 @@ impl Generator {
     /// `[b, 3, s, s]` in -1..1 and a target for each face -> `[b, 3, s, s]` in -1..1.
     pub fn forward(&self, x: Tensor<4>, targets: &[Expression]) -> Tensor<4> {
         let (stem, stem_norm) = &self.stem;
-        let mut x = stem_norm.forward_relu(stem.forward(with_label_planes(x, targets)));
+        let mut x = stem_norm.forward_relu(stem.forward_labelled(x, targets));
         for (down, norm) in &self.downs {
             x = norm.forward_relu(down.forward(x));
         }

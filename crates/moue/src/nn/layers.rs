@@ -4,11 +4,14 @@ use std::fmt;
 
 use burn::tensor::ops::PadMode;
 use burn::tensor::{Device, Tensor, TensorData};
-use moue_kernels::{convolution, instance_norm, scaled_leaky_relu, transposed_convolution};
+use moue_kernels::{
+    convolution, instance_norm, labelled_convolution, scaled_leaky_relu, transposed_convolution,
+};
 
 use super::initial::Initial;
 use super::module::{Module, Visitor};
 use super::tape::{Report, report};
+use crate::base::expression::{Expression, one_hot};
 use crate::base::rng::Rng;
 
 /// Kernel size, stride and zero padding of a square convolution.
@@ -79,6 +82,17 @@ impl Convolution {
     pub fn forward(&self, x: Tensor<4>) -> Tensor<4> {
         let Geometry { stride, padding, .. } = self.geometry;
         self.reported(convolution(x, self.weight.clone(), self.bias.clone(), stride, padding))
+    }
+
+    /// The convolution, at stride 1 and without bias, of `x` `[b, c, h, w]` and the one-hot labels of `targets` as constant
+    /// planes behind its channels.
+    pub fn forward_labelled(&self, x: Tensor<4>, targets: &[Expression]) -> Tensor<4> {
+        assert!(
+            self.geometry.stride == 1 && self.bias.is_none(),
+            "a label is told at stride 1, without bias"
+        );
+        let labels = one_hot(targets, &x.device().without_autodiff());
+        self.reported(labelled_convolution(x, labels, self.weight.clone(), self.geometry.padding))
     }
 
     /// The convolution without the bias.
