@@ -2,7 +2,7 @@
 //!
 //! What a constant plane adds to an output is the plane's number times the sum of those taps of the kernel that lie within
 //! the image. So it is the same everywhere but within half a kernel of the border, and the planes need not be there: on
-//! the CPU an eighth of the work is left of them (`labelled_flex`). Elsewhere they are made as they always were.
+//! the CPU nothing but these sums is left of them (`labelled_flex`). Elsewhere they are made, and convolved like the image.
 
 use burn::Tensor;
 use burn::backend::tensor::FloatTensor;
