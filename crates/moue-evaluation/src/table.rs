@@ -171,11 +171,11 @@ impl Table {
         }
     }
 
-    /// Turned where it is too wide and fits better so, and then columns that do not fit beside the others below them.
+    /// Transposed where it is too wide and fits better so, and then columns that do not fit beside the others below them.
     fn aligned(&self, columns: usize) -> String {
-        let [table, turned] = [self.lines(), self.turned()].map(Aligned::new);
-        let [blocks, fewer] = [&table, &turned].map(|table| table.blocks(columns).len());
-        let table = if fewer < blocks { turned } else { table };
+        let [table, transposed] = [self.lines(), self.transposed()].map(Aligned::new);
+        let [blocks, fewer] = [&table, &transposed].map(|table| table.blocks(columns).len());
+        let table = if fewer < blocks { transposed } else { table };
         let blocks = table.blocks(columns).into_iter().map(|block| table.write(block));
         format!("{}\n{}", self.caption, blocks.collect::<Vec<_>>().join("\n"))
     }
@@ -186,7 +186,7 @@ impl Table {
     }
 
     /// The columns as lines.
-    fn turned(&self) -> Vec<Vec<String>> {
+    fn transposed(&self) -> Vec<Vec<String>> {
         let lines = self.lines();
         (0..self.heads.len()).map(|column| lines.iter().map(|line| line[column].clone()).collect()).collect()
     }
@@ -368,7 +368,7 @@ mod tests {
         let whole = "Widths\n     first  second     third\nrow   1234       0  12345678\n";
         assert_eq!(table(1).aligned(usize::MAX), whole);
         assert_eq!(table(1).aligned(28), whole);
-        // Turned, it is narrower.
+        // Transposed, it is narrower.
         assert_eq!(
             table(1).aligned(27),
             "Widths\n             row\nfirst       1234\nsecond         0\nthird   12345678\n"

@@ -53,14 +53,20 @@ fn signals_end_with_a_checkpoint_and_say_how_to_go_on() {
     succeed(&longer(&whole));
     for signal in ["TERM", "INT"] {
         let path = folder.path().join(signal);
-        let mut child = start(&longer(&path));
+        let mut child = start(&format!("{} --device cpu --exact", longer(&path)));
         wait_until(&mut child, "a batch", || logged(&path, "\"event\":\"step\",\"iteration\":4,"));
         let kill = Command::new("sh").arg("-c").arg(format!("kill -{signal} {}", child.id())).status();
         assert!(kill.unwrap().success());
         let output = child.wait_with_output().unwrap();
         let stderr = String::from_utf8(output.stderr).unwrap();
         assert_eq!(output.status.code(), Some(0), "{stderr}");
-        assert!(stderr.contains(&format!("go on with: moue train --resume {}", path.display())), "{stderr}");
+        assert!(
+            stderr.contains(&format!(
+                "go on with: moue train --resume {} --device cpu --exact\n",
+                path.display()
+            )),
+            "{stderr}"
+        );
         let last = fs::read_to_string(path.join("events.jsonl")).unwrap();
         let last: serde_json::Value = serde_json::from_str(last.lines().last().unwrap()).unwrap();
         assert_eq!((&last["event"], &last["complete"]), (&"ended".into(), &false.into()), "{last}");

@@ -1,16 +1,17 @@
 //! Adam's step and the moving average of weights, each in one pass over many tensors, and in place.
 
+use std::ops::Range;
+
 use burn_cubecl::CubeBackend;
 use burn_cubecl::cubecl;
 use burn_cubecl::kernel::into_contiguous;
 use burn_cubecl::tensor::CubeTensor;
 use cubecl::prelude::*;
 
-use super::layout::owned;
+use super::layout::{UNITS, element_wise, owned};
 use crate::{AdamStep, Tensors};
 
-/// Units of a cube, each of which has so many numbers of a tensor.
-const UNITS: u32 = 256;
+/// How many numbers of a tensor a unit has.
 const EACH: u32 = 4;
 /// The most parameters of a launch: the arguments of one of CUDA's kernels have 4 KiB.
 const MOST: usize = 64;
@@ -26,22 +27,16 @@ pub(super) fn step(
     let [parameters, means, squares] =
         [parameters, means, squares].map(|tensors| tensors.0.into_iter().map(owned).collect::<Vec<_>>());
     let gradients: Vec<_> = gradients.0.into_iter().map(into_contiguous).collect();
-    let most = together(&parameters, 4);
-    for first in (0..parameters.len()).step_by(most) {
-        let group = first..(first + most).min(parameters.len());
-        let buffers = |tensors: &[CubeTensor]| {
-            tensors[group.clone()].iter().map(|tensor| tensor.clone().into_buffer_arg()).collect()
-        };
-        let (firsts, cubes) = cubes(&parameters[group.clone()]);
+    for group in groups(&parameters, 4) {
         step_kernel::launch(
-            &parameters[first].client,
-            CubeCount::new_1d(cubes),
-            CubeDim::new_1d(UNITS),
-            buffers(&gradients),
-            buffers(&parameters),
-            buffers(&means),
-            buffers(&squares),
-            firsts.into_iter().collect(),
+            &parameters[0].client,
+            group.count,
+            group.dim,
+            group.range.buffers(&gradients),
+            group.range.buffers(&parameters),
+            group.range.buffers(&means),
+            group.range.buffers(&squares),
+            group.firsts,
             FactorsLaunch::new(step.rate, step.beta1, step.beta2, 1.0 / step.correction, step.epsilon),
         );
     }
@@ -56,42 +51,55 @@ pub(super) fn moving_average(
 ) -> Tensors<CubeBackend> {
     let averages: Vec<_> = averages.0.into_iter().map(owned).collect();
     let parameters: Vec<_> = parameters.0.into_iter().map(into_contiguous).collect();
-    let most = together(&averages, 2);
-    for first in (0..averages.len()).step_by(most) {
-        let group = first..(first + most).min(averages.len());
-        let buffers = |tensors: &[CubeTensor]| {
-            tensors[group.clone()].iter().map(|tensor| tensor.clone().into_buffer_arg()).collect()
-        };
-        let (firsts, cubes) = cubes(&averages[group.clone()]);
+    for group in groups(&averages, 2) {
         moving_average_kernel::launch(
-            &averages[first].client,
-            CubeCount::new_1d(cubes),
-            CubeDim::new_1d(UNITS),
-            buffers(&parameters),
-            buffers(&averages),
-            firsts.into_iter().collect(),
+            &averages[0].client,
+            group.count,
+            group.dim,
+            group.range.buffers(&parameters),
+            group.range.buffers(&averages),
+            group.firsts,
             share,
         );
     }
     Tensors(averages)
 }
 
-/// How many parameters a launch can have, of so many tensors each.
-fn together(tensors: &[CubeTensor], each: usize) -> usize {
-    // One for the numbers that are no tensors.
-    let bindings = tensors[0].client.properties().hardware.max_bindings as usize - 1;
-    (bindings / each).clamp(1, MOST)
+/// What a launch has of as many tensors as there are parameters.
+struct Group {
+    count: CubeCount,
+    dim: CubeDim,
+    range: Members,
+    /// The first cube of each tensor.
+    firsts: SequenceArg<u32>,
 }
 
-/// The first cube of each tensor, and how many cubes there are.
-fn cubes(tensors: &[CubeTensor]) -> (Vec<u32>, u32) {
-    let mut cubes = 0;
-    let firsts = tensors.iter().map(|tensor| {
-        let first = cubes;
-        cubes += (tensor.meta.num_elements() as u32).div_ceil(UNITS * EACH);
-        first
-    });
-    (firsts.collect(), cubes)
+/// The parameters of a group.
+struct Members(Range<usize>);
+
+impl Members {
+    fn buffers(&self, tensors: &[CubeTensor]) -> SequenceArg<Box<[f32]>> {
+        tensors[self.0.clone()].iter().map(|tensor| tensor.clone().into_buffer_arg()).collect()
+    }
+}
+
+/// The groups of the parameters, as many together as a kernel's arguments allow, `each` of whose has so many tensors.
+fn groups(tensors: &[CubeTensor], each: usize) -> impl Iterator<Item = Group> {
+    // One argument holds the numbers that are no tensors.
+    let arguments = tensors[0].client.properties().hardware.max_bindings as usize - 1;
+    let most = (arguments / each).clamp(1, MOST);
+    (0..tensors.len()).step_by(most).map(move |start| {
+        let range = start..(start + most).min(tensors.len());
+        let mut cubes = 0;
+        let firsts = tensors[range.clone()].iter().map(|tensor| {
+            let first = cubes;
+            cubes += (tensor.meta.num_elements() as u32).div_ceil(UNITS * EACH);
+            first
+        });
+        let firsts = firsts.collect();
+        let (count, dim) = element_wise(&tensors[0], (cubes * UNITS) as usize);
+        Group { count, dim, range: Members(range), firsts }
+    })
 }
 
 #[derive(CubeType, CubeLaunch, Clone, Copy)]

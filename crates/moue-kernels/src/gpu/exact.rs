@@ -317,7 +317,7 @@ fn product_kernel(
     }
 }
 
-/// A number of the left matrix, 0 beyond its end and that of the part.
+/// A number of the left matrix of the `which`th product, 0 beyond its end and that of the part.
 #[cube]
 fn left_at(
     left: &[f32],
@@ -357,7 +357,7 @@ fn left_at(
     value
 }
 
-/// A number of the right matrix, 0 beyond its end and that of the part, and in the padding.
+/// A number of the right matrix of the `which`th product, 0 beyond its end and that of the part, and in the padding.
 ///
 /// What is divided does not depend on conditions, so that a compiler can do it once for all steps.
 #[cube]
@@ -431,7 +431,7 @@ fn first_tap(remainder: u32, #[comptime] problem: Problem) -> u32 {
     (remainder + problem.padding) % problem.stride
 }
 
-/// Where a number of the product belongs; beyond the end if nowhere.
+/// Where a number of the `which`th product belongs; beyond the end if nowhere.
 #[cube]
 fn place_of(row: u32, column: u32, which: u32, sizes: &Sizes, #[comptime] problem: Problem) -> u32 {
     if comptime!(problem.kind == Kind::Convolution) {

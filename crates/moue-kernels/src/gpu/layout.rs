@@ -13,7 +13,7 @@ use cubecl::zspace::strides;
 /// Units of a cube side by side: what a warp reads of a channel-last map at once.
 pub(super) const LANES: u32 = 32;
 /// Units of a cube of an element-wise kernel.
-const UNITS: u32 = 256;
+pub(super) const UNITS: u32 = 256;
 
 /// How the numbers of `[batch, channels, h, w]` lie in memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -4,7 +4,7 @@ use burn::tensor::Tensor;
 use moue_kernels::AdamStep;
 use serde::{Deserialize, Serialize};
 
-use super::module::{Kind, Module, Visitor, for_each};
+use super::module::{Kind, Module, Visitor, for_each, put_parameters, take_parameters};
 
 /// Adam's settings (Kingma and Ba 2015). The learning rate comes with each step.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -67,23 +67,11 @@ impl Adam {
             correction: remainder(beta2).sqrt() as f32,
             epsilon,
         };
-        let (mut parameters, mut shapes) = (Vec::new(), Vec::new());
-        for_each(network, |_, kind, tensor| {
-            if kind == Kind::Parameter {
-                shapes.push(tensor.shape());
-                parameters.push(tensor.take());
-            }
-        });
+        let (parameters, shapes) = take_parameters(network);
         let means = self.moments.iter_mut().map(|moments| take(&mut moments.mean)).collect();
         let squares = self.moments.iter_mut().map(|moments| take(&mut moments.square)).collect();
         let [parameters, means, squares] = moue_kernels::adam(parameters, gradients, means, squares, step);
-        let mut stepped = parameters.into_iter().zip(shapes);
-        for_each(network, |_, kind, tensor| {
-            if kind == Kind::Parameter {
-                let (parameter, shape) = stepped.next().expect("counted above");
-                tensor.put(parameter, &shape);
-            }
-        });
+        put_parameters(network, parameters, shapes);
         for ((moments, mean), square) in self.moments.iter_mut().zip(means).zip(squares) {
             (moments.mean, moments.square) = (mean, square);
         }

@@ -129,6 +129,34 @@ pub fn tracked<M: Module + Clone>(network: &M) -> M {
     copy
 }
 
+/// Moves the parameters out of the network, a row each, in the order of [`Module::visit`], and says which shapes they had.
+/// So an operation can write in their place; until [`put_parameters`] the network has none.
+pub fn take_parameters(network: &mut dyn Module) -> (Vec<Tensor<1>>, Vec<Vec<usize>>) {
+    let (mut parameters, mut shapes) = (Vec::new(), Vec::new());
+    for_each(network, |_, kind, tensor| {
+        if kind == Kind::Parameter {
+            shapes.push(tensor.shape());
+            parameters.push(tensor.take());
+        }
+    });
+    (parameters, shapes)
+}
+
+/// Puts parameters back that [`take_parameters`] moved out.
+///
+/// # Panics
+/// When there are others than were moved out.
+pub fn put_parameters(network: &mut dyn Module, parameters: Vec<Tensor<1>>, shapes: Vec<Vec<usize>>) {
+    let mut each = parameters.into_iter().zip(shapes);
+    for_each(network, |name, kind, tensor| {
+        if kind == Kind::Parameter {
+            let (parameter, shape) = each.next().unwrap_or_else(|| panic!("{name} was moved out"));
+            tensor.put(parameter, &shape);
+        }
+    });
+    assert!(each.next().is_none(), "all parameters are put back");
+}
+
 /// Number of learned values.
 pub fn parameter_count<M: Module + Clone>(network: &M) -> usize {
     let mut count = 0;

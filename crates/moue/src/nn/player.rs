@@ -4,7 +4,7 @@ use burn::tensor::Tensor;
 use moue_kernels::moving_average;
 
 use super::adam::{Adam, AdamConfig};
-use super::module::{Kind, Module, for_each, gradients};
+use super::module::{Kind, Module, for_each, gradients, put_parameters, take_parameters};
 
 /// What a checkpoint keeps of a player.
 pub trait Saved {
@@ -76,26 +76,18 @@ impl<M: Module + Clone> Saved for Player<M> {
 
 /// average <- average + (1 - decay) (weights - average); buffers are copied.
 fn update_average<M: Module>(average: &mut M, network: &mut M, decay: f32) {
-    let (mut parameters, mut buffers, mut averages) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut parameters, mut buffers) = (Vec::new(), Vec::new());
     for_each(network, |_, kind, tensor| match kind {
         Kind::Parameter => parameters.push(tensor.flat()),
         Kind::Buffer => buffers.push(tensor.flat()),
     });
-    let mut shapes = Vec::new();
+    let (averages, shapes) = take_parameters(average);
+    put_parameters(average, moving_average(averages, parameters, 1.0 - decay), shapes);
+    let mut buffers = buffers.into_iter();
     for_each(average, |_, kind, tensor| {
-        shapes.push(tensor.shape());
-        if kind == Kind::Parameter {
-            averages.push(tensor.take());
+        if kind == Kind::Buffer {
+            let shape = tensor.shape();
+            tensor.put(buffers.next().expect("both are the same network"), &shape);
         }
-    });
-    let mut averages = moving_average(averages, parameters, 1.0 - decay).into_iter();
-    let (mut buffers, mut shapes) = (buffers.into_iter(), shapes.into_iter());
-    for_each(average, |_, kind, tensor| {
-        let followed = match kind {
-            Kind::Parameter => averages.next(),
-            Kind::Buffer => buffers.next(),
-        };
-        let (followed, shape) = followed.zip(shapes.next()).expect("both are the same network");
-        tensor.put(followed, &shape);
     });
 }
