@@ -92,7 +92,7 @@ impl TrainingProgress {
 impl Listener for TrainingProgress {
     fn hear(&mut self, event: &Event) -> Result<()> {
         match event {
-            Event::Started { iteration, iterations, faces: [train, validation, test], device } => {
+            Event::Started { iteration, iterations, faces: [train, validation, test], missing, device } => {
                 self.bar = bar(*iterations, self.quiet, "batches");
                 self.bar.set_position(*iteration);
                 self.bar.reset_eta();
@@ -100,6 +100,10 @@ impl Listener for TrainingProgress {
                     "training on {train} faces ({validation} held out for validation, {test} for the test) on {device}, \
                      batch {iteration} of {iterations}"
                 ));
+                if !missing.is_empty() {
+                    let names: Vec<_> = missing.iter().map(|expression| expression.name()).collect();
+                    self.line(&format!("no face to train on shows {}: not learned", names.join(", ")));
+                }
             }
             Event::Projected { seconds_per_iteration, seconds, .. } => {
                 let rest = human(*seconds);

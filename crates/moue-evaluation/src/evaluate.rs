@@ -99,7 +99,7 @@ pub struct Progress<'a> {
 ///
 /// # Errors
 /// [`Error::Data`] for a data set that the protocol cannot be applied to, [`Error::Read`] and [`Error::Image`] for a file
-/// that cannot be used, [`Error::Config`] for a model that cannot give every expression or makes values that are no
+/// that cannot be used, [`Error::Config`] for models that share no two expressions, or one that makes values that are no
 /// numbers.
 pub fn evaluate(
     dataset: &Dataset,
@@ -109,8 +109,7 @@ pub fn evaluate(
     settings: &Settings,
     progress: &mut dyn FnMut(Progress<'_>),
 ) -> Result<Evaluation> {
-    check_targets(candidates)?;
-    let task = Task::new(settings.protocol, dataset, split, settings.seed)?;
+    let task = task(dataset, split, candidates, settings)?;
     let draws = draws(&task, settings);
     let rows = Rows::new(&task, networks, settings, None, &mut |done, total| {
         progress(Progress { row: DATA, done, total });
@@ -133,7 +132,7 @@ pub fn evaluate(
         description: task.describe(),
         image_size: settings.image_size,
         draws: settings.draws,
-        notes: notes(networks),
+        notes: notes(&task, candidates, networks),
         rows: shown,
         differences: differences(&kernel_draws),
     })
@@ -153,8 +152,7 @@ pub fn measure_shard(
     shard: Shard,
     progress: &mut dyn FnMut(Progress<'_>),
 ) -> Result<()> {
-    check_targets(candidates)?;
-    let task = Task::new(settings.protocol, dataset, split, settings.seed)?;
+    let task = task(dataset, split, candidates, settings)?;
     let rows = Rows::new(&task, networks, settings, Some(shard), &mut |done, total| {
         progress(Progress { row: DATA, done, total });
     })?;
@@ -167,9 +165,26 @@ pub fn measure_shard(
     Ok(())
 }
 
-/// A table has every expression: so must a model, or the networks of a set.
-fn check_targets(candidates: &[Candidate]) -> Result<()> {
-    candidates.iter().try_for_each(|candidate| candidate.model.check_targets(&Expression::ALL))
+/// What is asked of all models: the expressions that each of them gives, for figures over different ones do not compare.
+fn task(dataset: &Dataset, split: &Split, candidates: &[Candidate], settings: &Settings) -> Result<Task> {
+    let mut given = Expression::ALL.to_vec();
+    given.retain(|expression| without(candidates, *expression).is_empty());
+    if given.len() < 2 {
+        let gives = |candidate: &Candidate| {
+            let names: Vec<_> = candidate.model.targets().into_iter().map(Expression::name).collect();
+            format!("{} gives {}", candidate.name, names.join(", "))
+        };
+        let all = candidates.iter().map(gives).collect::<Vec<_>>().join("; ");
+        let problem = format!("no two expressions are given by every model: {all}");
+        return Err(Error::config(problem, "judge models together that share two expressions at least"));
+    }
+    Task::new(settings.protocol, dataset, split, &given, settings.seed)
+}
+
+/// The names of those that do not give an expression.
+fn without(candidates: &[Candidate], expression: Expression) -> Vec<&str> {
+    let lacks = |candidate: &&Candidate| !candidate.model.targets().contains(&expression);
+    candidates.iter().filter(lacks).map(|candidate| candidate.name.as_str()).collect()
 }
 
 /// What a model's row is computed of, and what is known of the model.
@@ -260,19 +275,35 @@ fn draws(task: &Task, settings: &Settings) -> Draws {
     Draws::new(settings.draws, count, &[judged, others], settings.seed)
 }
 
-/// What of the metrics is left out, and how to have it.
-fn notes(networks: &Networks) -> Vec<String> {
+/// What of the expressions and the metrics is left out, and why.
+fn notes(task: &Task, candidates: &[Candidate], networks: &Networks) -> Vec<String> {
     let mut notes = Vec::new();
+    let mut ungiven: BTreeMap<Vec<&str>, Vec<&str>> = BTreeMap::new();
+    for expression in Expression::ALL {
+        ungiven.entry(without(candidates, expression)).or_default().push(expression.name());
+    }
+    ungiven.remove(&Vec::new());
+    for (models, expressions) in ungiven {
+        notes.push(format!("Left out: {}: not given by {}.", expressions.join(", "), models.join(", ")));
+    }
+    let lacking = task.lacking.iter().map(|(expression, count)| format!("{expression} ({count})"));
+    let lacking = lacking.collect::<Vec<_>>().join(", ");
+    if !lacking.is_empty() {
+        notes.push(format!("Left out: {lacking}: two real images at least are needed to judge by."));
+    }
+    let mut left_out = |text: &str| notes.push(text.to_string());
     if networks.inception.is_none() {
-        notes.push("Left out: FID, KID, precision, recall, density, coverage: the weights of Inception-v3 are not there.");
+        left_out(
+            "Left out: FID, KID, precision, recall, density, coverage: the weights of Inception-v3 are not there.",
+        );
     }
     if networks.judges.fingerprint(Question::Identity).is_none() {
-        notes.push("Left out: identity: the weights of the face recognition network are not there.");
+        left_out("Left out: identity: the weights of the face recognition network are not there.");
     }
     if networks.judges.fingerprint(Question::Lpips).is_none() {
-        notes.push("Left out: LPIPS and diversity: the weights of LPIPS are not there.");
+        left_out("Left out: LPIPS and diversity: the weights of LPIPS are not there.");
     }
-    notes.into_iter().map(str::to_string).collect()
+    notes
 }
 
 /// Of every two models how their kernel distances differ, draw by draw.
@@ -333,7 +364,7 @@ pub struct Portrait {
 }
 
 /// The first `count` people who are judged, neutral and frontal where they can be, at `image_size` pixels, with all
-/// expressions by all models.
+/// expressions that are judged by all models.
 ///
 /// # Errors
 /// As [`evaluate`].
@@ -345,8 +376,7 @@ pub fn portraits(
     count: usize,
     image_size: usize,
 ) -> Result<Vec<Portrait>> {
-    check_targets(candidates)?;
-    let task = Task::new(settings.protocol, dataset, split, settings.seed)?;
+    let task = task(dataset, split, candidates, settings)?;
     let mut sources: Vec<usize> = task.cases.iter().map(|case| case.source).collect();
     sources.sort_unstable();
     sources.dedup();
@@ -366,9 +396,10 @@ pub fn portraits(
         let mut results = Vec::new();
         for candidate in candidates {
             let painter = Painter { candidate, device: &settings.device, spent: RefCell::default() };
-            let faces = vec![source.clone(); Expression::COUNT];
-            let made = painter.paint(&faces, &Expression::ALL, &|_| sample.file.display().to_string())?;
-            results.push(Expression::ALL.into_iter().zip(made).collect());
+            let targets = &task.expressions;
+            let faces = vec![source.clone(); targets.len()];
+            let made = painter.paint(&faces, targets, &|_| sample.file.display().to_string())?;
+            results.push(targets.iter().copied().zip(made).collect());
         }
         let file = || sample.file.file_stem().unwrap_or_default().to_string_lossy().into_owned();
         let name = sample.identity.clone().unwrap_or_else(file);
@@ -398,6 +429,7 @@ mod tests {
             iteration: 0,
             updates: BTreeMap::new(),
             strength: 1.0,
+            expressions: Vec::new(),
             targets: Vec::new(),
         };
         Candidate { name: "broken".into(), model: Model { card, translator }, strength: 1.0 }

@@ -78,8 +78,8 @@ impl Plan {
     /// A plan of the program by its name, or one from a file.
     ///
     /// # Errors
-    /// [`Error::Read`] when there is neither; [`Error::Config`] for what cannot be a plan, for runs whose settings cannot
-    /// be, and for those that will not give every expression.
+    /// [`Error::Read`] when there is neither; [`Error::Config`] for what cannot be a plan, and for runs whose settings
+    /// cannot be.
     pub fn open(name: &Path) -> Result<Self> {
         let known = PLANS.iter().find(|(known, _)| name == Path::new(known));
         let plan = match known {
@@ -93,7 +93,7 @@ impl Plan {
                 Self::parse(&text, &name.display().to_string())?
             }
         };
-        plan.configs()?.iter().try_for_each(Planned::check_targets)?;
+        plan.runs()?.iter().try_for_each(|run| run.read().map(drop))?;
         Ok(plan)
     }
 
@@ -148,36 +148,32 @@ impl Plan {
         })
     }
 
-    /// What is to be trained.
+    /// What is to be trained. `shown` says which expressions the faces of a run's training show.
     ///
     /// # Errors
-    /// As [`Self::runs`]; [`Error::Config`] naming the run whose settings or targets cannot be.
-    pub fn configs(&self) -> Result<Vec<Planned>> {
-        let planned = |run: PlannedRun| {
-            run.planned().map_err(|error| {
-                let hint = error.hint().unwrap_or("change the plan's file").to_string();
-                Error::config(format!("the plan's run {}: {error}", run.name), hint)
-            })
-        };
-        self.runs()?.into_iter().map(planned).collect()
+    /// As [`Self::runs`]; [`Error::Config`] naming the run whose settings or targets cannot be, or that will not give
+    /// every expression that its data show.
+    pub fn configs(&self, shown: &dyn Fn(&RunConfig) -> Result<Vec<Expression>>) -> Result<Vec<Planned>> {
+        self.runs()?.iter().map(|run| run.planned(shown)).collect()
     }
 }
 
 impl Planned {
-    /// A table has every expression. What will lack one is told before it is trained.
-    fn check_targets(&self) -> Result<()> {
+    /// A table has the expressions that all of its models give. What would lack one that the others can learn is told
+    /// before it is trained.
+    fn check_targets(&self, shown: &[Expression]) -> Result<()> {
         let Some(direction) = self.config.method.direction() else { return Ok(()) };
         let given: Vec<Expression> = match (&self.targets, direction.to) {
             (Some(targets), _) => targets.clone(),
             (None, Some(target)) => vec![target],
             (None, None) => return Ok(()),
         };
-        let is_given = |expression: &Expression| *expression == direction.from || given.contains(expression);
-        let Some(missing) = Expression::ALL.into_iter().find(|expression| !is_given(expression)) else {
+        let is_given =
+            |expression: &&Expression| **expression == direction.from || given.contains(expression);
+        let Some(missing) = shown.iter().find(|expression| !is_given(expression)) else {
             return Ok(());
         };
-        let problem =
-            format!("the plan's run {} has no network for {missing}: a table has every one", self.name);
+        let problem = format!("it has no network for {missing}, and the table would lack it for all models");
         Err(Error::config(problem, "give the run target = \"all\""))
     }
 
@@ -229,14 +225,36 @@ impl Planned {
 }
 
 impl PlannedRun {
-    fn planned(&self) -> Result<Planned> {
-        let config = RunConfig::layered(self.preset.as_deref(), None, &self.settings)?;
-        let targets = self.target.as_deref().map(str::parse::<Targets>).transpose()?;
-        let targets = targets.map(|targets| set_targets(&targets, &config));
-        for &target in targets.iter().flatten() {
-            config.method.with_target(target)?.check()?;
+    fn planned(&self, shown: &dyn Fn(&RunConfig) -> Result<Vec<Expression>>) -> Result<Planned> {
+        let (config, targets) = self.read()?;
+        let planned = Planned { name: self.name.clone(), config, targets: None };
+        if planned.config.method.direction().is_none() {
+            return Ok(planned);
         }
-        Ok(Planned { name: self.name.clone(), config, targets })
+        let shown = shown(&planned.config).map_err(|error| self.named(error))?;
+        let targets = targets.map(|targets| set_targets(&targets, &planned.config, &shown));
+        let planned = Planned { targets, ..planned };
+        planned.check_targets(&shown).map_err(|error| self.named(error))?;
+        Ok(planned)
+    }
+
+    /// Its settings, and the targets that it asks for.
+    fn read(&self) -> Result<(RunConfig, Option<Targets>)> {
+        let read = || {
+            let config = RunConfig::layered(self.preset.as_deref(), None, &self.settings)?;
+            let targets = self.target.as_deref().map(str::parse::<Targets>).transpose()?;
+            for target in targets.iter().flat_map(|targets| set_targets(targets, &config, &Expression::ALL)) {
+                config.method.with_target(target)?.check()?;
+            }
+            Ok((config, targets))
+        };
+        read().map_err(|error| self.named(error))
+    }
+
+    /// An error that says in which of a plan's runs it is.
+    fn named(&self, error: Error) -> Error {
+        let hint = error.hint().unwrap_or("change the plan's file").to_string();
+        Error::config(format!("the plan's run {}: {error}", self.name), hint)
     }
 }
 
@@ -269,9 +287,14 @@ fn problem_of(run: &PlannedRun, before: &[PlannedRun]) -> Option<String> {
 mod tests {
     use super::*;
 
+    /// Faces that show every expression.
+    fn every(_: &RunConfig) -> Result<Vec<Expression>> {
+        Ok(Expression::ALL.to_vec())
+    }
+
     #[test]
     fn the_plans_of_the_program_can_be_followed() {
-        let runs = |name: &str| Plan::open(Path::new(name)).unwrap().configs().unwrap();
+        let runs = |name: &str| Plan::open(Path::new(name)).unwrap().configs(&every).unwrap();
         let ablation = runs("ablation");
         assert_eq!(ablation.len(), 18);
         assert_eq!(ablation[0].name, "attention-0-spectral-norm-5g-1d");
@@ -295,10 +318,11 @@ mod tests {
     fn a_set_s_targets_are_all_or_some() {
         let targets = |target: &str| {
             let text = format!("[[run]]\nname = \"a\"\npreset = \"pix2pix-smoke\"\ntarget = {target:?}\n");
-            Plan::parse(&text, "plan")?.configs().map(|runs| runs[0].targets.clone().unwrap())
+            let shown = |_: &RunConfig| Ok(vec![Expression::Happy, Expression::Neutral, Expression::Sad]);
+            Plan::parse(&text, "plan")?.configs(&shown).map(|runs| runs[0].targets.clone().unwrap())
         };
         assert_eq!(targets("sad,happy").unwrap(), [Expression::Sad, Expression::Happy]);
-        assert!(!targets("all").unwrap().contains(&Expression::Neutral));
+        assert_eq!(targets("all").unwrap(), [Expression::Happy, Expression::Sad]);
         let neutral = targets("neutral").unwrap_err().to_string();
         assert!(neutral.contains("run a") && neutral.contains("neutral"), "{neutral}");
         let some = targets("some").unwrap_err();
@@ -310,11 +334,11 @@ mod tests {
         let open = |run: &str| {
             let file = tempfile::NamedTempFile::new().unwrap();
             std::fs::write(file.path(), format!("[[run]]\nname = \"a\"\n{run}\n")).unwrap();
-            Plan::open(file.path())
+            Plan::open(file.path()).unwrap().configs(&every)
         };
         for run in ["target = \"sad,happy\"\npreset = \"pix2pix-smoke\"", "preset = \"cyclegan-smoke\""] {
             let error = open(run).unwrap_err();
-            assert!(error.to_string().contains("run a has no network for angry"), "{error}");
+            assert!(error.to_string().contains("run a: it has no network for angry"), "{error}");
         }
         for run in ["target = \"all\"\npreset = \"pix2pix-smoke\"", "preset = \"sasn-smoke\""] {
             open(run).unwrap();
@@ -325,7 +349,7 @@ mod tests {
     fn a_run_that_was_begun_as_something_else_is_not_taken_for_the_plan_s() {
         let planned = |settings: &str| {
             let text = format!("[[run]]\nname = \"a\"\npreset = \"sasn-smoke\"\nsettings = [{settings}]\n");
-            Plan::parse(&text, "plan").unwrap().configs().unwrap().remove(0)
+            Plan::parse(&text, "plan").unwrap().configs(&every).unwrap().remove(0)
         };
         let (plan, place) = (planned(""), Path::new("runs/a"));
         let mut begun = plan.config.clone();
@@ -347,7 +371,7 @@ mod tests {
     fn settings_are_inherited_and_laid_over() {
         let text = "preset = \"sasn-smoke\"\nsettings = [\"training.batch_size=2\", \"seed=3\"]\n\
                     [[run]]\nname = \"a\"\n[[run]]\nname = \"b\"\npreset = \"stargan-smoke\"\nsettings = [\"seed=4\"]\n";
-        let configs = Plan::parse(text, "plan").unwrap().configs().unwrap();
+        let configs = Plan::parse(text, "plan").unwrap().configs(&every).unwrap();
         let seen: Vec<_> = configs
             .iter()
             .map(|Planned { config, .. }| (config.method.name(), config.training.batch_size, config.seed))
@@ -359,7 +383,7 @@ mod tests {
     fn what_cannot_be_followed_is_named() {
         let error = |text: &str| {
             let plan = Plan::parse(text, "my.toml");
-            plan.and_then(|plan| plan.configs()).unwrap_err().to_string()
+            plan.and_then(|plan| plan.configs(&every)).unwrap_err().to_string()
         };
         assert!(error("").contains("no run"));
         assert!(error("[[run]]\nname = \"a\"\n[[run]]\nname = \"a\"\n").contains("two runs are called a"));

@@ -52,21 +52,32 @@ pub struct Task {
     pub samples: Vec<Sample>,
     /// Of each sample the person, or a number of its own where nobody is named.
     pub people: Vec<usize>,
+    /// What is asked for, and what the sources show.
+    pub expressions: Vec<Expression>,
+    /// What was to be asked for and has too few real images, with their number.
+    pub lacking: Vec<(Expression, usize)>,
     /// All results that are asked for, by target.
     pub cases: Vec<Case>,
-    /// By expression: its real images, and as many of the cases. Distances between sets grow as sets shrink, so both
-    /// sides always have the same number.
+    /// By expression in the order of [`Expression::ALL`]: its real images, and as many of the cases. Distances between sets
+    /// grow as sets shrink, so both sides always have the same number. Empty for what is not asked for.
     pub results: Vec<Sets>,
-    /// By expression, for the row `real`: real images against as many real images of other people.
+    /// The same for the row `real`: real images against as many real images of other people.
     pub floor: Vec<Sets>,
 }
 
 impl Task {
-    /// Applies a protocol. What is drawn is drawn from `seed`.
+    /// Applies a protocol to those of the expressions `wanted` that have two real images at least: fewer have no distance
+    /// to anything. What is drawn is drawn from `seed`.
     ///
     /// # Errors
-    /// [`Error::Data`] when an expression has fewer than two real images, or nobody is held out.
-    pub fn new(protocol: Protocol, dataset: &Dataset, split: &Split, seed: u64) -> Result<Self> {
+    /// [`Error::Data`] when fewer than two expressions are left, or nobody is held out.
+    pub fn new(
+        protocol: Protocol,
+        dataset: &Dataset,
+        split: &Split,
+        wanted: &[Expression],
+        seed: u64,
+    ) -> Result<Self> {
         let judged: Vec<usize> = match protocol {
             Protocol::Test => split.indices(Part::Test).to_vec(),
             Protocol::Validation => split.indices(Part::Validation).to_vec(),
@@ -80,21 +91,30 @@ impl Task {
             ));
         }
         let (samples, people) = (dataset.samples.clone(), people(&dataset.samples));
-        for expression in Expression::ALL {
-            let count = of_expression(&samples, &judged, expression).len();
-            if count < 2 {
-                let images = if count == 1 { "image" } else { "images" };
-                let problem =
-                    format!("{count} {images} of {expression} to judge by: two at least are needed");
-                let hint = match protocol {
-                    Protocol::Paper => "add images of it: all that there are were counted",
-                    _ => "add images, or judge on all of them with --protocol paper",
-                };
-                return Err(Error::data(&dataset.root, problem, hint));
-            }
+        let count = |expression| of_expression(&samples, &judged, expression).len();
+        let counts = wanted.iter().map(|&expression| (expression, count(expression)));
+        let (enough, lacking): (Vec<_>, Vec<_>) = counts.partition(|(_, count)| *count >= 2);
+        let expressions: Vec<Expression> = enough.into_iter().map(|(expression, _)| expression).collect();
+        if expressions.len() < 2 {
+            let counts = lacking.iter().map(|(expression, count)| format!("{expression} {count}"));
+            let counts = counts.collect::<Vec<_>>().join(", ");
+            let problem = format!(
+                "two expressions with two images each are needed to judge by, and too few have them ({counts})"
+            );
+            let hint = match protocol {
+                Protocol::Paper => "add images: all that there are were counted",
+                _ => "add images, or judge on all of them with --protocol paper",
+            };
+            return Err(Error::data(&dataset.root, problem, hint));
         }
-        let mut task = Self { protocol, samples, people, cases: vec![], results: vec![], floor: vec![] };
+        let (cases, results, floor) = (Vec::new(), Vec::new(), Vec::new());
+        let mut task = Self { protocol, samples, people, expressions, lacking, cases, results, floor };
         for target in Expression::ALL {
+            if !task.expressions.contains(&target) {
+                task.results.push(Sets::default());
+                task.floor.push(Sets::default());
+                continue;
+            }
             let reals = of_expression(&task.samples, &judged, target);
             let mut rng = Rng::stream(seed, "cases", target.index() as u64);
             let chosen = match protocol {
@@ -112,7 +132,7 @@ impl Task {
     fn all_of(&mut self, judged: &[usize], reals: &[usize], target: Expression, rng: &mut Rng) -> Vec<usize> {
         let first = self.cases.len();
         for &source in judged {
-            if self.samples[source].expression != target {
+            if self.is_source(source, target) {
                 let truth = reals.iter().copied().find(|&real| self.same_but_expression(source, real));
                 self.cases.push(Case { source, target, truth });
             }
@@ -134,8 +154,7 @@ impl Task {
     fn one_for_each(&mut self, reals: &[usize], target: Expression, rng: &mut Rng) -> Vec<usize> {
         let first = self.cases.len();
         for &real in reals {
-            let other = |&index: &usize| self.samples[index].expression != target;
-            let all = (0..self.samples.len()).filter(other);
+            let all = (0..self.samples.len()).filter(|&index| self.is_source(index, target));
             let mut sources: Vec<usize> =
                 all.clone().filter(|&s| self.same_but_expression(s, real)).collect();
             let truth = (!sources.is_empty()).then_some(real);
@@ -146,6 +165,12 @@ impl Task {
             self.cases.push(Case { source, target, truth });
         }
         (first..self.cases.len()).collect()
+    }
+
+    /// Whether a sample is one to make a target of: it shows something else, and a model that gives it knows the way back.
+    fn is_source(&self, sample: usize, target: Expression) -> bool {
+        let shown = self.samples[sample].expression;
+        shown != target && self.expressions.contains(&shown)
     }
 
     /// Reals against as many reals of other people: those that are not judged; where all are, one half of the people
@@ -204,7 +229,11 @@ impl Task {
 
     /// The protocol in sentences.
     pub fn describe(&self) -> String {
-        let counts: Vec<usize> = self.results.iter().map(|sets| sets.reals.len()).collect();
+        let asked = |sets: &[Sets]| -> Vec<Sets> {
+            self.expressions.iter().map(|expression| sets[expression.index()].clone()).collect()
+        };
+        let (results, floor) = (asked(&self.results), asked(&self.floor));
+        let counts: Vec<usize> = results.iter().map(|sets| sets.reals.len()).collect();
         let (least, most) = (counts.iter().min().unwrap_or(&0), counts.iter().max().unwrap_or(&0));
         let count = if least == most { least.to_string() } else { format!("{least} to {most}") };
         let (people, cases) = (self.judged_people(), self.cases.len());
@@ -222,9 +251,8 @@ impl Task {
             }
             Protocol::Paper => format!("all {people}, those trained on included, as in the paper"),
         };
-        let fewer =
-            self.floor.iter().zip(&self.results).any(|(floor, sets)| floor.others.len() < sets.others.len());
-        let floor = match (fewer, self.floor.iter().map(|sets| sets.others.len()).min()) {
+        let fewer = floor.iter().zip(&results).any(|(floor, sets)| floor.others.len() < sets.others.len());
+        let floor = match (fewer, floor.iter().map(|sets| sets.others.len()).min()) {
             (true, Some(least)) => format!(
                 " The sides of `real` have fewer images, {least} at least: its FID is higher for that, its KID is not."
             ),
@@ -301,15 +329,21 @@ mod tests {
                 .as_deref()
                 .is_some_and(|name| name.parse::<usize>().unwrap() < test)
         };
-        let (test, train) = (0..dataset.samples.len()).partition(is_test);
+        let (test, train): (Vec<usize>, Vec<usize>) = (0..dataset.samples.len()).partition(is_test);
         let identities = Identities { train: vec![], validation: vec![], test: vec![] };
-        Split { by: SplitBy::Identity, train, validation: vec![], test, identities }
+        let expressions = dataset.shown(&train);
+        Split { by: SplitBy::Identity, train, validation: vec![], test, expressions, identities }
+    }
+
+    /// A task of every expression, with so many people held out.
+    fn task(protocol: Protocol, dataset: &Dataset, test: usize, seed: u64) -> Result<Task> {
+        Task::new(protocol, dataset, &split(dataset, test), &Expression::ALL, seed)
     }
 
     #[test]
     fn every_face_of_the_test_part_is_asked_for_every_other_expression() {
         let dataset = dataset(10, &["left", "right"]);
-        let task = Task::new(Protocol::Test, &dataset, &split(&dataset, 4), 0).unwrap();
+        let task = task(Protocol::Test, &dataset, 4, 0).unwrap();
         assert_eq!(task.cases.len(), 4 * 2 * 8 * 7);
         assert_eq!(task.judged_people(), 4);
         for case in &task.cases {
@@ -331,8 +365,8 @@ mod tests {
             assert!(floor.others.iter().all(|&other| task.people[other] >= 4));
             assert!(floor.others.iter().all(|&other| dataset.samples[other].expression == expression));
         }
-        assert_eq!(task, Task::new(Protocol::Test, &dataset, &split(&dataset, 4), 0).unwrap());
-        assert_ne!(task, Task::new(Protocol::Test, &dataset, &split(&dataset, 4), 1).unwrap());
+        assert_eq!(task, self::task(Protocol::Test, &dataset, 4, 0).unwrap());
+        assert_ne!(task, self::task(Protocol::Test, &dataset, 4, 1).unwrap());
         let text = task.describe();
         assert!(
             text.contains("4 people")
@@ -346,7 +380,7 @@ mod tests {
     #[test]
     fn the_paper_s_protocol_asks_for_one_result_for_each_real_image() {
         let dataset = dataset(6, &["frontal"]);
-        let task = Task::new(Protocol::Paper, &dataset, &split(&dataset, 2), 0).unwrap();
+        let task = task(Protocol::Paper, &dataset, 2, 0).unwrap();
         assert_eq!(task.cases.len(), dataset.samples.len());
         for (results, floor) in task.results.iter().zip(&task.floor) {
             assert_eq!((results.reals.len(), results.others.len()), (6, 6));
@@ -370,24 +404,52 @@ mod tests {
     fn nobody_named_is_everybody_for_themselves() {
         let mut dataset = dataset(4, &["frontal"]);
         dataset.samples.iter_mut().for_each(|sample| sample.identity = None);
-        let everything = split(&dataset, 0);
-        let task = Task::new(Protocol::Paper, &dataset, &everything, 0).unwrap();
+        let task = task(Protocol::Paper, &dataset, 0, 0).unwrap();
         assert_eq!(task.people, (0..32).collect::<Vec<_>>());
         assert!(task.cases.iter().all(|case| case.truth.is_none()));
         let text = task.describe();
         assert!(text.contains("not named") && text.contains("anybody's") && !text.contains("same"), "{text}");
-        let error = Task::new(Protocol::Test, &dataset, &everything, 0).unwrap_err();
+        let error = self::task(Protocol::Test, &dataset, 0, 0).unwrap_err();
         assert!(error.hint().unwrap().contains("--protocol paper"));
     }
 
     #[test]
-    fn an_expression_that_nobody_shows_is_reported() {
+    fn an_expression_that_too_few_show_is_left_out_with_its_faces() {
         let mut dataset = dataset(3, &["frontal"]);
         dataset
             .samples
             .retain(|sample| sample.expression != Expression::Sad || sample.identity.as_deref() == Some("0"));
-        let error = Task::new(Protocol::Paper, &dataset, &split(&dataset, 0), 0).unwrap_err();
-        assert!(error.to_string().contains("1 image of sad"), "{error}");
-        assert!(!error.hint().unwrap().contains("--protocol"));
+        for protocol in [Protocol::Paper, Protocol::Test] {
+            let task = task(protocol, &dataset, 2, 0).unwrap();
+            assert_eq!(task.lacking, [(Expression::Sad, 1)]);
+            assert!(task.expressions.len() == 7 && !task.expressions.contains(&Expression::Sad));
+            let of_case = |case: &Case| [case.target, dataset.samples[case.source].expression];
+            assert!(task.cases.iter().all(|case| !of_case(case).contains(&Expression::Sad)));
+            let sad = Expression::Sad.index();
+            assert_eq!((&task.results[sad], &task.floor[sad]), (&Sets::default(), &Sets::default()));
+            let (all, some) = match protocol {
+                Protocol::Paper => (3, 1),
+                _ => (2, 1),
+            };
+            for expression in &task.expressions {
+                let (results, floor) = (&task.results[expression.index()], &task.floor[expression.index()]);
+                assert_eq!(
+                    (results.reals.len(), floor.others.len()),
+                    (all, some),
+                    "{protocol:?} {expression}"
+                );
+            }
+            assert!(task.describe().contains(&format!("{all} real images of each expression")));
+        }
+    }
+
+    #[test]
+    fn a_task_has_the_expressions_that_were_asked_for_or_none() {
+        let dataset = dataset(3, &["frontal"]);
+        let of = |wanted: &[Expression]| Task::new(Protocol::Paper, &dataset, &split(&dataset, 0), wanted, 0);
+        let task = of(&[Expression::Happy, Expression::Neutral]).unwrap();
+        assert_eq!((task.cases.len(), task.lacking.len()), (6, 0));
+        let error = of(&[Expression::Happy]).unwrap_err();
+        assert!(!error.hint().unwrap().contains("--protocol"), "{error}");
     }
 }

@@ -223,8 +223,8 @@ pub struct Row {
     pub of: Of,
     /// Scores by expression.
     pub expressions: BTreeMap<Expression, Scores>,
-    /// Scores over all expressions: of sets, of all images together; of classifiers, the mean over their seven classes;
-    /// else of all results.
+    /// Scores over all expressions: of sets, of all images together; of classifiers, the mean over those of their seven
+    /// classes that are judged; else of all results.
     pub overall: Scores,
     /// How often each target was read as each of the seven classes, by classifier; targets in the order of
     /// [`Expression::ALL`], classes in that of `networks::CLASSES`.
@@ -298,6 +298,13 @@ impl Evaluation {
             })
         };
         Metric::ALL.into_iter().filter(has).collect()
+    }
+
+    /// The expressions that some row has scores of.
+    pub fn expressions(&self) -> Vec<Expression> {
+        let has =
+            |expression: &Expression| self.rows.iter().any(|row| row.expressions.contains_key(expression));
+        Expression::ALL.into_iter().filter(has).collect()
     }
 
     /// Those of [`Self::metrics`] that stand in one table, with the table's group; groups that nothing was measured of

@@ -2,26 +2,14 @@
 //! renamed folder, another data set or a run that held nobody out can put people there whom a model knows.
 
 use std::collections::BTreeSet;
-use std::fs;
 use std::path::Path;
 
-use moue::base::error::{Error, Result};
+use moue::base::error::Result;
 use moue::data::Split;
+use moue::run::folder::{learned, run_of};
 use moue::run::set::runs_of;
-use serde::Deserialize;
 
 use crate::protocol::Protocol;
-
-/// What of `split.toml` is read.
-#[derive(Deserialize)]
-struct Stated {
-    identities: Trained,
-}
-
-#[derive(Deserialize)]
-struct Trained {
-    train: Vec<String>,
-}
 
 /// How many people a warning names.
 const NAMED: usize = 5;
@@ -30,28 +18,16 @@ const NAMED: usize = 5;
 /// are judged. Nothing of a model file, which does not say whom it was trained on, and of protocols that judge on all.
 ///
 /// # Errors
-/// [`Error::Read`] for a run's `split.toml` that cannot be read, [`Error::Data`] for one that says nothing of people.
+/// As [`learned`].
 pub fn warning(name: &str, path: &Path, split: &Split, protocol: Protocol) -> Result<Option<String>> {
     let judged = match protocol {
         Protocol::Test => &split.identities.test,
         Protocol::Validation => &split.identities.validation,
         Protocol::Paper => return Ok(None),
     };
-    // A checkpoint lies in its run's folder.
-    let parent = path.parent().filter(|parent| parent.file_name().is_some_and(|name| name == "checkpoints"));
-    let run = parent.and_then(Path::parent).unwrap_or(path);
     let mut trained = BTreeSet::new();
-    for (_, run) in runs_of(run) {
-        let file = run.join("split.toml");
-        if !file.is_file() {
-            continue;
-        }
-        let text = fs::read_to_string(&file).map_err(Error::read(&file))?;
-        let stated: Stated = toml::from_str(&text).map_err(|error| {
-            let hint = "restore the file from a copy of the run";
-            Error::data(&file, format!("it does not say who was trained on ({error})"), hint)
-        })?;
-        trained.extend(stated.identities.train);
+    for (_, run) in runs_of(run_of(path)) {
+        trained.extend(learned(&run)?.into_iter().flat_map(|learned| learned.identities.train));
     }
     let known: Vec<&str> = judged.iter().filter(|who| trained.contains(*who)).map(String::as_str).collect();
     if known.is_empty() {
@@ -67,6 +43,8 @@ pub fn warning(name: &str, path: &Path, split: &Split, protocol: Protocol) -> Re
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use moue::data::Identities;
     use moue::data::split::SplitBy;
 
@@ -84,6 +62,7 @@ mod tests {
             train: vec![],
             validation: vec![],
             test: vec![],
+            expressions: vec![],
             identities: Identities { train: names(train), validation: vec![], test: names(test) },
         };
         let state =

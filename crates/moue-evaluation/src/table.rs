@@ -71,10 +71,11 @@ fn overall(evaluation: &Evaluation) -> Vec<Table> {
 
 /// A row a model, a column an expression, one metric.
 fn by_expression(evaluation: &Evaluation, metric: Metric) -> Table {
-    let names = Expression::ALL.map(|expression| expression.name().to_string());
+    let expressions = evaluation.expressions();
+    let names = expressions.iter().map(|expression| expression.name().to_string());
     let row = |row: &Row| {
-        let cells = Expression::ALL.map(|expression| {
-            cell(metric, row.scores(Some(expression)).and_then(|scores| scores.get(&metric)))
+        let cells = expressions.iter().map(|expression| {
+            cell(metric, row.scores(Some(*expression)).and_then(|scores| scores.get(&metric)))
         });
         std::iter::once(row.name.clone()).chain(cells).collect()
     };
@@ -133,7 +134,7 @@ pub fn verdicts(evaluation: &Evaluation) -> Vec<String> {
             let won = evaluation.better_at(model, other);
             let places = match won.len() {
                 0 => continue,
-                n if n > Expression::COUNT => "at every expression and all together".to_string(),
+                n if n > evaluation.expressions().len() => "at every expression and all together".to_string(),
                 _ => {
                     let names = won.iter().map(|place| place.map_or("all together", Expression::name));
                     format!("at: {}", names.collect::<Vec<_>>().join(", "))

@@ -7,14 +7,14 @@ use std::time::Instant;
 
 use anyhow::Context;
 use moue::base::device::Device;
-use moue::base::error::Result;
+use moue::base::error::{Error, Result};
 use moue::base::expression::Expression;
 use moue::base::file::FileSystem;
 use moue::run::config::RunConfig;
 use moue::run::events::{Event, Listener};
 use moue::run::folder::RunFolder;
 use moue::run::set::{RunSet, config_of};
-use moue::run::train::{Start, Surroundings, open_data, train};
+use moue::run::train::{Start, Surroundings, open_data, split, train};
 use moue_evaluation::evaluate::Shard;
 use moue_evaluation::plan::{Plan, Planned};
 
@@ -34,7 +34,7 @@ pub(super) struct Training<'a> {
 impl Training<'_> {
     /// Trains the runs that are not trained yet. Answers with all runs' and sets' folders; fewer when it was stopped.
     pub(super) fn follow(&self, plan: &Plan) -> anyhow::Result<Vec<PathBuf>> {
-        let planned = plan.configs()?;
+        let planned = plan.configs(&|config| self.shown(config))?;
         let count = planned.len();
         let seconds = plan.minutes.map(|minutes| 60.0 * minutes);
         let mut paths = Vec::new();
@@ -123,16 +123,22 @@ impl Training<'_> {
     }
 
     /// A plan names no data: they come from the command line, unless a setting names them.
-    fn on_the_data(&self, mut config: RunConfig) -> anyhow::Result<RunConfig> {
+    fn on_the_data(&self, mut config: RunConfig) -> Result<RunConfig> {
         if let Some(data) = self.data {
-            config.data.path = std::path::absolute(data).context("the working directory cannot be read")?;
+            config.data.path = std::path::absolute(data).map_err(Error::read(data))?;
         }
         if config.data.path.as_os_str().is_empty() {
             let hint = "name a folder of labelled faces with --data, such as assets/faces";
-            return Err(moue::base::error::Error::config("there is nothing to train on", hint).into());
+            return Err(Error::config("there is nothing to train on", hint));
         }
         config.data.name = open_data(&config)?.name;
         Ok(config)
+    }
+
+    /// The expressions that a run's faces show.
+    fn shown(&self, config: &RunConfig) -> Result<Vec<Expression>> {
+        let config = self.on_the_data(config.clone())?;
+        Ok(split(&config, &open_data(&config)?).expressions)
     }
 }
 

@@ -6,12 +6,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use anyhow::Context;
 use moue::base::device::Device;
 use moue::base::error::Error;
-use moue::base::expression::Targets;
+use moue::base::expression::{Expression, Targets};
 use moue::base::file::{Disk, FileSystem};
 use moue::run::config::RunConfig;
 use moue::run::folder::{RunFolder, next_path};
 use moue::run::set::{RunSet, set_targets};
-use moue::run::train::{Start, Surroundings, open_data, train};
+use moue::run::train::{Start, Surroundings, open_data, split, train};
 
 use super::stop_on_signal;
 use crate::args::{Compute, Train};
@@ -102,8 +102,10 @@ fn around<'a>(
 /// The folder of a new set, once there is something to learn from for each target.
 fn new_set(targets: &Targets, arguments: &Train, disk: &dyn Disk) -> anyhow::Result<RunSet> {
     let mut config = configure(arguments)?;
-    config.data.name = open_data(&config)?.name;
-    let targets = set_targets(targets, &config);
+    let dataset = open_data(&config)?;
+    let shown = split(&config, &dataset).expressions;
+    config.data.name = dataset.name;
+    let targets = set_targets(targets, &config, &shown);
     RunSet::check_data(&targets, &config)?;
     let path = match &arguments.out {
         Some(path) => path.clone(),
@@ -168,7 +170,7 @@ fn configure(arguments: &Train) -> anyhow::Result<RunConfig> {
     // A run can be resumed from anywhere.
     config.data.path = data(arguments)?.unwrap_or(config.data.path);
     if let (true, Some(targets)) = (arguments.dry_run, &arguments.target)
-        && let Some(&first) = set_targets(targets, &config).first()
+        && let Some(&first) = set_targets(targets, &config, &Expression::ALL).first()
     {
         config.method = config.method.with_target(first)?;
     }

@@ -44,7 +44,7 @@ pub(crate) fn run(arguments: Translate, quiet: bool) -> anyhow::Result<()> {
         aligned: arguments.aligned,
         faces: arguments.face,
         targets: match arguments.to {
-            Targets::All => model.translator.targets(),
+            Targets::All => model.targets(),
             Targets::These(targets) => targets,
         },
         strength: arguments.strength.unwrap_or(model.card.strength),

@@ -52,7 +52,7 @@ pub(crate) fn info(arguments: &Info) -> anyhow::Result<()> {
     let data = if card.data.is_empty() { "unknown data" } else { &card.data };
     let updates: Vec<_> = card.updates.iter().map(|(name, count)| format!("{name} {count}")).collect();
     print_line(&format!("method      {} at {} px", card.method.name(), card.method.image_size()))?;
-    let gives: Vec<_> = model.translator.targets().into_iter().map(Expression::name).collect();
+    let gives: Vec<_> = model.targets().into_iter().map(Expression::name).collect();
     if gives.len() < Expression::COUNT || !card.targets.is_empty() {
         print_line(&format!("gives       {}", gives.join(", ")))?;
     }

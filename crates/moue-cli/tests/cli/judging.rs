@@ -15,7 +15,7 @@ fn alone(arguments: &str, folder: &Path) -> Command {
     command
 }
 
-fn measure(arguments: &str, folder: &Path) -> (String, String) {
+pub(crate) fn measure(arguments: &str, folder: &Path) -> (String, String) {
     let outcome = outcome(alone(arguments, folder));
     assert_eq!(outcome.code, Some(0), "moue {arguments}\n{}", outcome.stderr);
     (outcome.stdout, outcome.stderr)
@@ -124,7 +124,7 @@ fn a_plan_is_trained_and_compared_on_one_page() {
     fs::write(&plan, text.replace("training.iterations=3", "training.iterations=4")).unwrap();
     refuse(&arguments, folder.path(), "training.iterations = 3, not 4", "--runs");
     fs::write(&plan, text.replace("\"all\"", "\"happy\"")).unwrap();
-    refuse(&arguments, folder.path(), "pairs has no network for angry", "target = \"all\"");
+    refuse(&arguments, folder.path(), "run pairs: it has no network for angry", "target = \"all\"");
     // But for how fast results are made it is the same.
     let again: Value = serde_json::from_slice(&fs::read(out.join("evaluation.json")).unwrap()).unwrap();
     assert_eq!(again["rows"][2]["overall"], first["rows"][2]["overall"]);

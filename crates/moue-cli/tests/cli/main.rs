@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod bad_training_input;
+mod fewer_expressions;
 mod fid;
 mod full_disk;
 mod judging;

@@ -108,7 +108,7 @@ fn a_set_translates_each_face_with_the_network_of_its_target() {
 }
 
 #[test]
-fn a_set_is_judged_as_one_model_and_a_part_of_one_is_not() {
+fn a_set_is_judged_as_one_model_and_a_part_of_one_on_what_it_gives() {
     let folder = temporary();
     let judge = |model: &Path| {
         let mut command = moue(&format!("evaluate {} --size 64 --draws 20", model.display()));
@@ -127,9 +127,21 @@ fn a_set_is_judged_as_one_model_and_a_part_of_one_is_not() {
     assert!(judged.stdout.contains("a-set") && judged.stdout.contains("112 results"), "{}", judged.stdout);
     let scores = fs::read_to_string(place.join("scores.jsonl")).unwrap();
     assert!(scores.contains("\"a-set\""));
-    let part = judge(&set().join("sad"));
-    assert_eq!(part.code, Some(1));
-    assert!(part.stderr.contains("no network for angry: it gives neutral, sad"), "{}", part.stderr);
+    let part = judge(&place.join("sad"));
+    assert_eq!(part.code, Some(0), "{}", part.stderr);
+    assert!(
+        part.stdout.contains(
+            "Left out: angry, contemptuous, disgusted, fearful, happy, surprised: not given by sad."
+        ),
+        "{}",
+        part.stdout
+    );
+    // Two people, from neutral to sad and back.
+    assert!(
+        part.stdout.contains("4 results") && !part.stdout.contains("sad, surprised: not"),
+        "{}",
+        part.stdout
+    );
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! Pictures in rows and columns with their labels: figures 3 and 4 as the paper has them, as PNG and SVG.
 
+use std::collections::BTreeSet;
 use std::fmt::Write;
 
 use ab_glyph::{Font, FontRef, PxScale, ScaleFont, point};
@@ -22,8 +23,25 @@ const TEXT: f32 = 15.0;
 /// Space around cells and labels, in pixels.
 const GAP: u32 = 6;
 
-/// What figure 4 magnifies.
-const DETAILED: [Expression; 3] = [Expression::Happy, Expression::Surprised, Expression::Angry];
+/// What figure 4 magnifies three of: the first that the models give.
+const DETAILED: [Expression; 7] = [
+    Expression::Happy,
+    Expression::Surprised,
+    Expression::Angry,
+    Expression::Sad,
+    Expression::Fearful,
+    Expression::Disgusted,
+    Expression::Contemptuous,
+];
+
+/// What the models were asked for.
+fn targets(portraits: &[Portrait]) -> BTreeSet<Expression> {
+    portraits
+        .iter()
+        .flat_map(|portrait| &portrait.results)
+        .flat_map(|results| results.keys().copied())
+        .collect()
+}
 
 /// A figure: cells of one size, labelled columns and rows.
 pub(super) struct Figure {
@@ -37,6 +55,7 @@ pub(super) struct Figure {
 pub(super) fn figure_3(portraits: &[Portrait], methods: &[String]) -> Figure {
     const CELL: u32 = 128;
     let fit = |image: &RgbImage| imageops::resize(image, CELL, CELL, FilterType::CatmullRom);
+    let targets = targets(portraits);
     let mut rows = Vec::new();
     for portrait in portraits {
         let mut truth: Vec<Option<RgbImage>> = vec![Some(fit(&portrait.source))];
@@ -44,15 +63,15 @@ pub(super) fn figure_3(portraits: &[Portrait], methods: &[String]) -> Figure {
             true => Some(&portrait.source),
             false => portrait.truths.get(&expression),
         };
-        truth.extend(Expression::ALL.map(|expression| own(expression).map(fit)));
+        truth.extend(targets.iter().map(|&expression| own(expression).map(fit)));
         rows.push((format!("{}: true", portrait.name), truth));
         for (method, results) in methods.iter().zip(&portrait.results) {
             let mut cells = vec![None];
-            cells.extend(Expression::ALL.map(|expression| results.get(&expression).map(fit)));
+            cells.extend(targets.iter().map(|expression| results.get(expression).map(fit)));
             rows.push((method.clone(), cells));
         }
     }
-    let names = Expression::ALL.map(|expression| expression.name().to_string());
+    let names = targets.iter().map(|expression| expression.name().to_string());
     Figure { columns: std::iter::once("source".to_string()).chain(names).collect(), rows, cell: [CELL, CELL] }
 }
 
@@ -61,8 +80,9 @@ pub(super) fn figure_3(portraits: &[Portrait], methods: &[String]) -> Figure {
 pub(super) fn figure_4(portraits: &[Portrait], methods: &[String], landmarks: &Landmarks) -> Figure {
     const CELL: [u32; 2] = [240, 120];
     let mut rows = Vec::new();
+    let targets = targets(portraits);
     for portrait in portraits.iter().take(2) {
-        for expression in DETAILED {
+        for expression in DETAILED.into_iter().filter(|expression| targets.contains(expression)).take(3) {
             let truth = portrait.truths.get(&expression);
             let regions = regions(truth.unwrap_or(&portrait.source), landmarks);
             let results = portrait.results.iter().map(|results| results.get(&expression));

@@ -197,11 +197,12 @@ fn cell(metric: Metric, score: Option<&Score>) -> Markup {
 /// At how many expressions each model is better than each other one.
 fn victories(evaluation: &Evaluation) -> Markup {
     let names: Vec<&str> = evaluation.models().map(|(row, _)| row.name.as_str()).collect();
+    let expressions = evaluation.expressions().len();
     html! {
         @if names.len() > 2 && !evaluation.differences.is_empty() {
             div.scroll { table.heat {
                 caption {
-                    "At how many of the " (Expression::COUNT) " expressions the row's model is better than the column's by \
+                    "At how many of the " (expressions) " expressions the row's model is better than the column's by \
                      KID; bold where it is so of all together as well"
                 }
                 thead { tr { th scope="col" { "" } @for name in &names { th scope="col" { (name) } } } }
@@ -210,7 +211,7 @@ fn victories(evaluation: &Evaluation) -> Markup {
                     @for other in &names {
                         @let won = evaluation.better_at(model, other);
                         @let count = won.iter().flatten().count();
-                        @let share = count as f64 / Expression::COUNT as f64;
+                        @let share = count as f64 / expressions.max(1) as f64;
                         @if model == other { td { "–" } } @else {
                             td style={"--share:" (format!("{share:.2}"))} {
                                 @if won.contains(&None) { strong { (count) } } @else { (count) }
@@ -241,17 +242,17 @@ fn overall(evaluation: &Evaluation) -> Markup {
 fn by_expression(evaluation: &Evaluation, metric: Metric) -> Markup {
     let score =
         |row: &Row, expression| row.scores(Some(expression)).and_then(|s: &Scores| s.get(&metric)).copied();
-    let is_measured =
-        evaluation.rows.iter().any(|row| Expression::ALL.iter().any(|e| score(row, *e).is_some()));
+    let expressions = evaluation.expressions();
+    let is_measured = evaluation.rows.iter().any(|row| expressions.iter().any(|e| score(row, *e).is_some()));
     html! {
         @if is_measured {
             div.scroll { table {
                 caption { (metric.name()) }
-                (heads())
+                (heads(&expressions))
                 tbody { @for row in &evaluation.rows {
                     tr class=[(!matches!(row.of, Of::Model(_))).then_some("reference")] {
                         th scope="row" { (row.name) }
-                        @for expression in Expression::ALL { (cell(metric, score(row, expression).as_ref())) }
+                        @for expression in &expressions { (cell(metric, score(row, *expression).as_ref())) }
                     }
                 } }
             } }
@@ -259,9 +260,9 @@ fn by_expression(evaluation: &Evaluation, metric: Metric) -> Markup {
     }
 }
 
-fn heads() -> Markup {
+fn heads(expressions: &[Expression]) -> Markup {
     html! {
-        thead { tr { th scope="col" { "" } @for expression in Expression::ALL { th scope="col" { (expression.name()) } } } }
+        thead { tr { th scope="col" { "" } @for expression in expressions { th scope="col" { (expression.name()) } } } }
     }
 }
 
@@ -269,7 +270,7 @@ fn paper() -> Markup {
     html! {
         div.scroll { table {
             caption { "For comparison of shapes, not of heights: FID in the paper's table 1, on RaFD" }
-            (heads())
+            (heads(&Expression::ALL))
             tbody { @for (name, values) in PAPER {
                 tr.reference { th scope="row" { (name) } @for value in values { td { (format!("{value:.2}")) } } }
             } }
@@ -290,13 +291,13 @@ fn confusion(row: &Row) -> Markup {
                 thead { tr { th scope="col" { "" } @for class in CLASSES { th scope="col" { (&class.name()[..3]) } } } }
                 tbody { @for (target, counts) in Expression::ALL.iter().zip(counts) {
                     @let sum: u64 = counts.iter().sum();
-                    tr {
+                    @if sum > 0 { tr {
                         th scope="row" { (target.name()) }
                         @for count in counts {
-                            @let share = if sum == 0 { 0.0 } else { *count as f64 / sum as f64 };
+                            @let share = *count as f64 / sum as f64;
                             td style={"--share:" (format!("{share:.2}"))} { (format!("{:.0}", 100.0 * share)) }
                         }
-                    }
+                    } }
                 } }
             }
         }

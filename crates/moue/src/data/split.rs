@@ -10,6 +10,7 @@ use serde::Serialize;
 use sha2::{Digest, Sha256};
 
 use super::sources::{Dataset, Sample};
+use crate::base::expression::Expression;
 
 /// A part of a data set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
@@ -55,6 +56,8 @@ pub struct Split {
     pub validation: Vec<usize>,
     /// Indices of the test samples, ascending.
     pub test: Vec<usize>,
+    /// What the training samples show, in the order of [`Expression::ALL`]: what can be learned.
+    pub expressions: Vec<Expression>,
     /// The people of each part.
     pub identities: Identities,
 }
@@ -68,13 +71,13 @@ impl Split {
         let (test, validation) = (test_count(ranked.len()), percent(ranked.len(), 10));
         let (test, rest) = ranked.split_at(test);
         let (validation, train) = rest.split_at(validation);
-        groups.split(groups.by, train, validation, test)
+        groups.split(dataset, groups.by, train, validation, test)
     }
 
     /// All images to train on and none held out, as in the paper.
     pub fn everything(dataset: &Dataset) -> Self {
         let groups = Groups::of(dataset);
-        groups.split(SplitBy::Nothing, &groups.ranked(&dataset.name), &[], &[])
+        groups.split(dataset, SplitBy::Nothing, &groups.ranked(&dataset.name), &[], &[])
     }
 
     /// The sample indices of a part, ascending.
@@ -112,7 +115,14 @@ impl Groups {
         names
     }
 
-    fn split(&self, by: SplitBy, train: &[&str], validation: &[&str], test: &[&str]) -> Split {
+    fn split(
+        &self,
+        dataset: &Dataset,
+        by: SplitBy,
+        train: &[&str],
+        validation: &[&str],
+        test: &[&str],
+    ) -> Split {
         let sorted = |names: &[&str]| {
             let mut names: Vec<String> = names.iter().map(|&name| name.to_owned()).collect();
             names.sort_unstable();
@@ -121,7 +131,8 @@ impl Groups {
         let identities =
             Identities { train: sorted(train), validation: sorted(validation), test: sorted(test) };
         let (train, validation, test) = (self.indices(train), self.indices(validation), self.indices(test));
-        Split { by, train, validation, test, identities }
+        let expressions = dataset.shown(&train);
+        Split { by, train, validation, test, expressions, identities }
     }
 
     fn indices(&self, names: &[&str]) -> Vec<usize> {

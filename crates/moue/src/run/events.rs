@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::base::error::{Error, Result};
+use crate::base::expression::Expression;
 use crate::base::file::{Disk, write_whole};
 
 /// Something that happened in a run.
@@ -21,6 +22,9 @@ pub enum Event {
         iterations: u64,
         /// Faces trained on and held out for validation and test.
         faces: [usize; 3],
+        /// Expressions that no face trained on shows: they are not learned.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        missing: Vec<Expression>,
         /// Where it computes.
         device: String,
     },

@@ -3,8 +3,11 @@
 use std::fs::{self, File, TryLockError};
 use std::path::{Path, PathBuf};
 
+use serde::Deserialize;
+
 use super::config::RunConfig;
 use crate::base::error::{Error, Result};
+use crate::base::expression::Expression;
 use crate::base::file::{Disk, create_folder, write_whole};
 
 /// An open run folder. No other process can train in it meanwhile.
@@ -125,6 +128,45 @@ impl RunFolder {
 /// Where a run keeps its checkpoints.
 pub fn checkpoints_of(run: &Path) -> PathBuf {
     run.join("checkpoints")
+}
+
+/// The run that a checkpoint's folder lies in; any other path itself.
+pub fn run_of(path: &Path) -> &Path {
+    let parent = path.parent().filter(|parent| parent.file_name().is_some_and(|name| name == "checkpoints"));
+    parent.and_then(Path::parent).unwrap_or(path)
+}
+
+/// The people that a run was trained on, and the expressions that it learned, as its `split.toml` states them.
+#[derive(Debug, Deserialize)]
+pub struct Learned {
+    /// In the order of [`Expression::ALL`]; empty where the run is of a time when that was not stated.
+    #[serde(default)]
+    pub expressions: Vec<Expression>,
+    /// Whose faces it has seen.
+    pub identities: People,
+}
+
+/// The people of a run.
+#[derive(Debug, Deserialize)]
+pub struct People {
+    /// Those who are trained on; where the data set names none, its files.
+    pub train: Vec<String>,
+}
+
+/// What the run in `path` learned from; `None` of a run that never began, and where there is no run.
+///
+/// # Errors
+/// [`Error::Read`] for a `split.toml` that cannot be read, [`Error::Data`] for one that says nothing of people.
+pub fn learned(path: &Path) -> Result<Option<Learned>> {
+    let file = path.join("split.toml");
+    if !file.is_file() {
+        return Ok(None);
+    }
+    let text = fs::read_to_string(&file).map_err(Error::read(&file))?;
+    toml::from_str(&text).map(Some).map_err(|error| {
+        let hint = "restore the file from a copy of the run";
+        Error::data(&file, format!("it does not say who was trained on ({error})"), hint)
+    })
 }
 
 /// The configuration of the run in `path`.

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::checkpoint;
 use super::exchange::{Precision, Tensors};
-use super::folder::{checkpoints_of, read_config};
+use super::folder::{checkpoints_of, learned, read_config, run_of};
 use super::set::{Networks, RunSet, config_of};
 use crate::base::error::{Error, Result};
 use crate::base::expression::Expression;
@@ -54,6 +54,9 @@ pub struct Card {
     /// How strongly its edits are best applied, 1 unless its makers measured another.
     #[serde(default = "plain_strength")]
     pub strength: f32,
+    /// The expressions that it learned, where its faces did not show all of them; empty for all, and where unknown.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub expressions: Vec<Expression>,
     /// Of a set the targets of its networks, whose method is the one above but for the target; empty for one network.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub targets: Vec<Expression>,
@@ -135,6 +138,7 @@ impl Model {
             iteration: 0,
             updates: BTreeMap::new(),
             strength: plain_strength(),
+            expressions: Vec::new(),
             targets: Vec::new(),
         };
         // Old instance norms saved running statistics that the network never uses.
@@ -157,20 +161,33 @@ impl Model {
         }
     }
 
+    /// The expressions that it gives: those that its network knows and has learned.
+    pub fn targets(&self) -> Vec<Expression> {
+        let learned = &self.card.expressions;
+        let mut targets = self.translator.targets();
+        targets.retain(|target| learned.is_empty() || learned.contains(target));
+        targets
+    }
+
     /// Whether it can give all of some expressions.
     ///
     /// # Errors
-    /// [`Error::Config`] naming one that it has no network for.
+    /// [`Error::Config`] naming one that it has no network for, or has not learned.
     pub fn check_targets(&self, targets: &[Expression]) -> Result<()> {
-        let known = self.translator.targets();
+        let known = self.targets();
         let Some(missing) = targets.iter().find(|target| !known.contains(target)) else { return Ok(()) };
         let names: Vec<_> = known.iter().map(|target| target.name()).collect();
-        let method = self.card.method.name();
+        let (why, remedy) = match self.translator.targets().contains(missing) {
+            true => ("has not learned", "train it on faces that show it".to_string()),
+            false => {
+                let method = self.card.method.name();
+                let remedy = format!("train a network for each: moue train --preset {method} --target all");
+                ("has no network for", remedy)
+            }
+        };
         Err(Error::config(
-            format!("{} has no network for {missing}: it gives {}", self.name(), names.join(", ")),
-            format!(
-                "ask for these alone, or train a network for each: moue train --preset {method} --target all"
-            ),
+            format!("{} {why} {missing}: it gives {}", self.name(), names.join(", ")),
+            format!("ask for these alone, or {remedy}"),
         ))
     }
 
@@ -249,10 +266,11 @@ fn from_set(set: &RunSet, weights: Option<Weights>) -> Result<(Tensors, Card)> {
 }
 
 fn from_folder(path: &Path, weights: Option<Weights>) -> Result<(Tensors, Card)> {
-    let run = path.join("run.toml").exists().then(|| read_config(path)).transpose()?;
+    let folder = run_of(path);
+    let has_config = |folder: &Path| folder.join("run.toml").exists();
     let checkpoint = match checkpoint::of(path)? {
         Some(checkpoint) => checkpoint,
-        None if run.is_none() => path.to_path_buf(),
+        None if !has_config(path) => path.to_path_buf(),
         None => {
             let hint = "let it train to its first checkpoint: stopping it with Ctrl-C writes one";
             return Err(Error::weights(path, "the run has no checkpoint yet", hint));
@@ -269,14 +287,17 @@ fn from_folder(path: &Path, weights: Option<Weights>) -> Result<(Tensors, Card)>
         return Err(Error::weights(path, problem, "leave out --weights average"));
     }
     let (tensors, state) = checkpoint::read_part(&checkpoint, GENERATOR, weights.part())?;
+    let expressions = learned(folder)?.map(|learned| learned.expressions).unwrap_or_default();
+    let has_all = expressions.len() == Expression::COUNT;
     let card = Card {
         format: 1,
         method: state.method,
         weights,
-        data: run.map(|config| config.data.name).unwrap_or_default(),
+        data: if has_config(folder) { read_config(folder)?.data.name } else { String::new() },
         iteration: state.iteration,
         updates: state.updates,
         strength: plain_strength(),
+        expressions: if has_all { Vec::new() } else { expressions },
         targets: Vec::new(),
     };
     Ok((tensors, card))

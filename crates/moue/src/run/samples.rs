@@ -1,4 +1,4 @@
-//! The sheet that shows how training goes: some fixed faces, each with all expressions that the method gives.
+//! The sheet that shows how training goes: some fixed faces, each with all expressions that are learned.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -19,6 +19,8 @@ const FACES: usize = 6;
 /// The faces of a run's sheets.
 pub(super) struct Samples {
     faces: Vec<RgbImage>,
+    /// What can be learned.
+    expressions: Vec<Expression>,
     device: Device,
 }
 
@@ -36,11 +38,12 @@ impl Samples {
         let mut seen = BTreeSet::new();
         samples.retain(|s| s.identity.as_ref().is_none_or(|identity| seen.insert(identity.clone())));
         let faces = samples.iter().take(FACES).map(|s| Ok(image::square(image::read(&s.file)?, side as u32)));
-        Ok(Self { faces: faces.collect::<Result<_>>()?, device: device.clone() })
+        let faces = faces.collect::<Result<_>>()?;
+        Ok(Self { faces, expressions: split.expressions.clone(), device: device.clone() })
     }
 
     /// Paints `step-001000.png` into a folder: a row a face, the face itself and then angry to surprised, as
-    /// far as the translator gives them.
+    /// far as they are learned.
     ///
     /// # Errors
     /// [`crate::base::error::Error::Write`].
@@ -51,7 +54,10 @@ impl Samples {
         iteration: u64,
         disk: &dyn Disk,
     ) -> Result<PathBuf> {
-        let rows: Vec<_> = self.faces.iter().map(|face| row(translator, face, &self.device)).collect();
+        let mut targets = translator.targets();
+        targets.retain(|target| self.expressions.contains(target));
+        let rows: Vec<_> =
+            self.faces.iter().map(|face| row(translator, face, &targets, &self.device)).collect();
         let path = folder.join(format!("step-{iteration:06}.png"));
         image::write_png(disk, &path, &image::sheet(&rows))?;
         Ok(path)
@@ -59,10 +65,14 @@ impl Samples {
 }
 
 /// A face and its translations.
-fn row(translator: &dyn Translator, face: &RgbImage, device: &Device) -> Vec<RgbImage> {
-    let targets = translator.targets();
+fn row(
+    translator: &dyn Translator,
+    face: &RgbImage,
+    targets: &[Expression],
+    device: &Device,
+) -> Vec<RgbImage> {
     let copies = vec![face.clone(); targets.len()];
     let copies = image::to_tensor(&copies, device);
-    let edit = translator.edit(copies.clone(), &targets);
+    let edit = translator.edit(copies.clone(), targets);
     std::iter::once(face.clone()).chain(image::from_tensor(edit.on_square(copies))).collect()
 }

@@ -134,12 +134,13 @@ impl RunSet {
     }
 }
 
-/// The networks of a set that was asked for; all are a network for every expression but what the sources show.
-pub fn set_targets(targets: &Targets, run: &RunConfig) -> Vec<Expression> {
+/// The networks of a set that was asked for; all are a network for every expression that the data show, but for what the
+/// sources do.
+pub fn set_targets(targets: &Targets, run: &RunConfig, shown: &[Expression]) -> Vec<Expression> {
     match targets {
         Targets::All => {
             let source = run.method.direction().map(|direction| direction.from);
-            Expression::ALL.into_iter().filter(|&target| Some(target) != source).collect()
+            shown.iter().copied().filter(|&target| Some(target) != source).collect()
         }
         Targets::These(targets) => targets.clone(),
     }

@@ -15,6 +15,7 @@ use super::model::{GENERATOR, Model};
 use super::samples::Samples;
 use crate::base::device::{describe, synchronise};
 use crate::base::error::{Error, Result};
+use crate::base::expression::Expression;
 use crate::base::faces::{Batch, Faces};
 use crate::base::file::{Disk, write_whole};
 use crate::base::rng::Rng;
@@ -67,7 +68,8 @@ pub fn train(
     let total = config.training.iterations;
     let faces = [split.train.len(), split.validation.len(), split.test.len()];
     let device = describe(&around.device);
-    tell(around, Event::Started { iteration, iterations: total, faces, device })?;
+    let missing = Expression::ALL.into_iter().filter(|one| !split.expressions.contains(one)).collect();
+    tell(around, Event::Started { iteration, iterations: total, faces, missing, device })?;
     let (begun, first) = (Instant::now(), iteration);
     let mut clock = Clock::new(iteration, config.training.batch_size);
     let mut saved = first > 0;

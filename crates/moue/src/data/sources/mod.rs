@@ -85,6 +85,17 @@ impl Dataset {
         counts
     }
 
+    /// What the samples of some indices show, in the order of [`Expression::ALL`].
+    ///
+    /// # Panics
+    /// When an index lies outside.
+    pub fn shown(&self, indices: &[usize]) -> Vec<Expression> {
+        let shows = |expression: &Expression| {
+            indices.iter().any(|&index| self.samples[index].expression == *expression)
+        };
+        Expression::ALL.into_iter().filter(shows).collect()
+    }
+
     /// The samples of some indices.
     ///
     /// # Panics
