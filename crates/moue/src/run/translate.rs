@@ -104,12 +104,18 @@ pub fn translate(
     let inputs: Vec<Input<'_>> =
         job.inputs.iter().zip(&names).map(|(path, name)| Input { path, name }).collect();
     let mut all = || -> Result<()> {
-        for inputs in inputs.chunks(together) {
-            if job.stop.load(Ordering::Relaxed) {
-                break;
-            }
-            let finished = finish_together(model, finder, inputs, job, device, &claims);
-            for (Input { path: input, name }, finished) in inputs.iter().zip(finished) {
+        let mut chunks = inputs.chunks(together);
+        let mut next = || chunks.next().filter(|_| !job.stop.load(Ordering::Relaxed));
+        let edit = |inputs| edit_together(model, finder, inputs, job, device);
+        let mut edited = next().map(edit);
+        while let Some(inputs) = edited {
+            let mut finished = Vec::new();
+            // Results are encoded by one thread each, and few at a time: the next inputs keep the others busy.
+            edited = rayon::in_place_scope(|scope| {
+                scope.spawn(|_| finished = finish_together(inputs, job, &claims));
+                next().map(edit)
+            });
+            for (Input { path: input, name }, finished) in finished {
                 let written = match finished {
                     Ok(finished) => {
                         rows.extend(finished.rows);
@@ -150,33 +156,38 @@ struct Input<'a> {
 /// A photo with the edits of its faces to all targets, face by face.
 type Edited = (Sitter, Vec<Vec<SquareEdit>>);
 
-/// Reads some inputs, sends all their faces through the network together, and writes what is wanted of each.
-fn finish_together(
+/// Reads some inputs and sends all their faces through the network together.
+fn edit_together<'a>(
     model: &Model,
     finder: &Finder,
-    inputs: &[Input<'_>],
+    inputs: &'a [Input<'a>],
     job: &Job<'_>,
     device: &Device,
-    claims: &Claims,
-) -> Vec<Result<Finished>> {
+) -> Vec<(&'a Input<'a>, Result<Edited>)> {
     let side = model.card.method.image_size() as u32;
     let sitters: Vec<Result<Sitter>> =
         inputs.par_iter().map(|input| Sitter::of(input.path, finder, job, side)).collect();
     let crops = sitters.iter().flatten().flat_map(|sitter| &sitter.crops).collect::<Vec<_>>();
     let mut edits = edits(model, &crops, job, device).into_iter();
-    let edited: Vec<Result<Edited>> = sitters
-        .into_iter()
-        .map(|sitter| {
-            let sitter = sitter?;
-            let edits = edits.by_ref().take(sitter.crops.len()).collect();
-            Ok((sitter, edits))
-        })
-        .collect();
-    let finish = |(edited, input): (Result<Edited>, &Input<'_>)| {
-        let (sitter, edits) = edited?;
-        sitter.finish(&edits, job, input.name, claims)
+    let edited = sitters.into_iter().map(|sitter| {
+        let sitter = sitter?;
+        let edits = edits.by_ref().take(sitter.crops.len()).collect();
+        Ok((sitter, edits))
+    });
+    inputs.iter().zip(edited).collect()
+}
+
+/// Writes what is wanted of each input.
+fn finish_together<'a>(
+    inputs: Vec<(&'a Input<'a>, Result<Edited>)>,
+    job: &Job<'_>,
+    claims: &Claims,
+) -> Vec<(&'a Input<'a>, Result<Finished>)> {
+    let finish = |(input, edited): (&'a Input<'a>, Result<Edited>)| {
+        let finished = edited.and_then(|(sitter, edits)| sitter.finish(&edits, job, input.name, claims));
+        (input, finished)
     };
-    edited.into_par_iter().zip(inputs).map(finish).collect()
+    inputs.into_par_iter().map(finish).collect()
 }
 
 /// A disk that is full or closed for one input is so for all; a name that is too long is that input's own.
