@@ -5,6 +5,7 @@
 use std::ops::Range;
 
 use image::RgbImage;
+use moue_kernels::vectors::{Machine, Work, vectorised};
 use rayon::prelude::*;
 
 /// Where the line of the eyes lies in an aligned square, as a part of its height.
@@ -54,8 +55,10 @@ impl FaceSquare {
     }
 
     /// The point of the photo, in pixels, at (u, v) of the square.
+    #[inline]
     pub fn to_photo(&self, u: f64, v: f64) -> [f64; 2] {
-        [0, 1].map(|axis| self.origin[axis] + u * self.across[axis] + v * self.down[axis])
+        let Self { origin, across, down } = self;
+        [origin[0] + u * across[0] + v * down[0], origin[1] + u * across[1] + v * down[1]]
     }
 
     /// The (u, v) of a point of the photo, in pixels; inside of the square when both are in 0..1. Not finite when the
@@ -118,42 +121,18 @@ impl FaceSquare {
 
     /// Steps are below 2.
     fn sample(&self, photo: &RgbImage, side: u32) -> RgbImage {
-        let (width, height) = photo.dimensions();
-        let (pixels, row_length) = (photo.as_raw().as_slice(), 3 * width as usize);
-        let scale = self.step(side).max(1.0);
-        let place = |column: usize, row: usize| {
-            let part = |index: usize| (index as f64 + 0.5) / f64::from(side);
-            self.to_photo(part(column), part(row))
-        };
+        let (side, scale) = (side as usize, self.step(side).max(1.0));
+        let mut resampled = Resampled { square: self, photo, side, scale, columns: None };
         // In a level square all rows have the same columns of the photo.
-        let level = self.down[0] == 0.0 && self.across[1] == 0.0;
-        let columns = |column: usize, row: usize| Taps::new(place(column, row)[0], scale, width);
-        let rows = |column: usize, row: usize| Taps::new(place(column, row)[1], scale, height);
-        let same: Vec<_> =
-            (0..if level { side as usize } else { 0 }).map(|column| columns(column, 0)).collect();
-        let mut bytes = vec![0; 3 * side as usize * side as usize];
-        bytes.par_chunks_mut(3 * side as usize).enumerate().for_each(|(row, line)| {
-            let same_row = level.then(|| rows(0, row));
-            for (column, pixel) in line.chunks_mut(3).enumerate() {
-                let columns = if level { same[column] } else { columns(column, row) };
-                let rows = same_row.unwrap_or_else(|| rows(column, row));
-                let mut sums = [0f32; 3];
-                for (y, row_weight) in rows.iter() {
-                    let line = &pixels[y * row_length..][..row_length];
-                    let mut across = [0f32; 3];
-                    for (x, weight) in columns.iter() {
-                        for (sum, &byte) in across.iter_mut().zip(&line[3 * x..3 * x + 3]) {
-                            *sum += weight * f32::from(byte);
-                        }
-                    }
-                    sums.iter_mut().zip(across).for_each(|(sum, across)| *sum += row_weight * across);
-                }
-                for (byte, sum) in pixel.iter_mut().zip(sums) {
-                    *byte = sum.round().clamp(0.0, 255.0) as u8;
-                }
-            }
-        });
-        RgbImage::from_raw(side, side, bytes).expect("the buffer has the size of the image")
+        if self.down[0] == 0.0 && self.across[1] == 0.0 {
+            resampled.columns = Some((0..side).map(|column| resampled.columns(column, 0)).collect());
+        }
+        let mut bytes = vec![0; 3 * side * side];
+        bytes
+            .par_chunks_mut(3 * side)
+            .enumerate()
+            .for_each(|(row, line)| vectorised(Line { of: &resampled, row, line }));
+        RgbImage::from_raw(side as u32, side as u32, bytes).expect("the buffer has the size of the image")
     }
 
     /// Means of `factor` x `factor` pixels of the part of the photo that holds the square and `margin` pixels around
@@ -211,6 +190,85 @@ fn block_means(photo: &RgbImage, factor: usize, ranges: [Range<i64>; 2]) -> RgbI
     RgbImage::from_raw(width as u32, height as u32, bytes).expect("the buffer has the size of the image")
 }
 
+/// A square that is being resampled.
+struct Resampled<'a> {
+    square: &'a FaceSquare,
+    photo: &'a RgbImage,
+    /// Pixels a row of the result.
+    side: usize,
+    /// By how much the kernel is stretched.
+    scale: f64,
+    /// The columns of every row, where they are the same for all.
+    columns: Option<Vec<Taps>>,
+}
+
+impl Resampled<'_> {
+    #[inline(always)]
+    fn place(&self, column: usize, row: usize) -> [f64; 2] {
+        let side = self.side as f64;
+        self.square.to_photo((column as f64 + 0.5) / side, (row as f64 + 0.5) / side)
+    }
+
+    #[inline(always)]
+    fn columns(&self, column: usize, row: usize) -> Taps {
+        Taps::new(self.place(column, row)[0], self.scale, self.photo.width())
+    }
+
+    #[inline(always)]
+    fn rows(&self, column: usize, row: usize) -> Taps {
+        Taps::new(self.place(column, row)[1], self.scale, self.photo.height())
+    }
+
+    #[inline(always)]
+    fn pixel(&self, columns: &Taps, rows: &Taps) -> [f32; 3] {
+        let (bytes, length) = (self.photo.as_raw().as_slice(), 3 * self.photo.width() as usize);
+        let mut sums = [0.0; 3];
+        for row in 0..rows.count {
+            let line = &bytes[rows.indices[row] as usize * length..][..length];
+            let mut across = [0.0; 3];
+            for column in 0..columns.count {
+                let pixel = &line[3 * columns.indices[column] as usize..][..3];
+                for channel in 0..3 {
+                    across[channel] += columns.weights[column] * f32::from(pixel[channel]);
+                }
+            }
+            for channel in 0..3 {
+                sums[channel] += rows.weights[row] * across[channel];
+            }
+        }
+        sums
+    }
+}
+
+/// A row of a square that is being resampled.
+struct Line<'a> {
+    of: &'a Resampled<'a>,
+    row: usize,
+    line: &'a mut [u8],
+}
+
+impl Work for Line<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<M: Machine>(self) {
+        let Self { of, row, line } = self;
+        let level = of.rows(0, row);
+        for (column, pixel) in line.chunks_exact_mut(3).enumerate() {
+            let sums = match &of.columns {
+                Some(columns) => of.pixel(&columns[column], &level),
+                None => of.pixel(&of.columns(column, row), &of.rows(column, row)),
+            };
+            for channel in 0..3 {
+                let value = sums[channel].clamp(0.0, 255.0);
+                let whole = value as u8;
+                // Rounded without a call, which `round` is.
+                pixel[channel] = whole + u8::from(value - f32::from(whole) >= 0.5);
+            }
+        }
+    }
+}
+
 /// The pixels of a row that count at a place of it, with their weights, which sum to 1.
 #[derive(Debug, Clone, Copy)]
 struct Taps {
@@ -224,34 +282,31 @@ impl Taps {
     const MOST: usize = 9;
 
     /// The row has `length` pixels; one beyond it is the last one inside. The kernel is stretched by `scale`, from 1 to 2.
+    #[inline(always)]
     fn new(place: f64, scale: f64, length: u32) -> Self {
         // Far outside every tap is the same pixel, and the numbers would not fit.
         let place = place.clamp(-4.0 * scale, f64::from(length) + 4.0 * scale);
         let first = (place - 0.5 - 2.0 * scale).ceil() as i64;
         let last = (place - 0.5 + 2.0 * scale).floor() as i64;
-        let mut taps = Self {
-            indices: [0; Self::MOST],
-            weights: [0.0; Self::MOST],
-            count: Self::MOST.min((last - first + 1) as usize),
-        };
+        let count = Self::MOST.min((last - first + 1) as usize);
+        let mut taps = Self { indices: [0; Self::MOST], weights: [0.0; Self::MOST], count };
         let mut sum = 0.0;
-        for (index, tap) in (first..=last).zip(0..taps.count) {
+        for tap in 0..count {
+            let index = first + tap as i64;
             let weight = catmull_rom((index as f64 + 0.5 - place) / scale) as f32;
             taps.indices[tap] = index.clamp(0, i64::from(length) - 1) as u32;
             taps.weights[tap] = weight;
             sum += weight;
         }
-        taps.weights.iter_mut().for_each(|weight| *weight /= sum);
+        for tap in 0..count {
+            taps.weights[tap] /= sum;
+        }
         taps
-    }
-
-    fn iter(&self) -> impl Iterator<Item = (usize, f32)> + '_ {
-        let taps = self.indices.iter().zip(&self.weights).take(self.count);
-        taps.map(|(&index, &weight)| (index as usize, weight))
     }
 }
 
 /// The Catmull-Rom kernel (Keys 1981, a = -1/2), 0 from distance 2 on.
+#[inline(always)]
 fn catmull_rom(distance: f64) -> f64 {
     let x = distance.abs();
     if x < 1.0 {

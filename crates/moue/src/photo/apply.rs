@@ -85,13 +85,16 @@ impl SquareEdit {
     /// The edit at (u, v) of the square, between its pixels.
     #[inline(always)]
     fn sample(&self, u: f64, v: f64) -> Values {
-        let [(columns, along), (rows, down)] = [u, v].map(|t| taps(t * self.side as f64 - 0.5, self.side));
+        let (columns, along) = taps(u * self.side as f64 - 0.5, self.side);
+        let (rows, down) = taps(v * self.side as f64 - 0.5, self.side);
         let mut sum = [0.0; 8];
-        for (row, weight) in rows.into_iter().zip(down) {
-            let line = &self.values[row * self.side..][..self.side];
-            for (column, along) in columns.into_iter().zip(along) {
-                let weight = weight * along;
-                sum.iter_mut().zip(&line[column]).for_each(|(sum, value)| *sum += weight * value);
+        for row in 0..4 {
+            let line = &self.values[rows[row] * self.side..][..self.side];
+            for column in 0..4 {
+                let (weight, values) = (down[row] * along[column], &line[columns[column]]);
+                for n in 0..8 {
+                    sum[n] += weight * values[n];
+                }
             }
         }
         sum
@@ -100,9 +103,10 @@ impl SquareEdit {
 
 /// The colours that were multiplied with a mask.
 #[inline(always)]
-fn unmasked(seen: [f32; 3], mask: f32) -> [f32; 3] {
+fn unmasked([red, green, blue]: [f32; 3], mask: f32) -> [f32; 3] {
     // Where the mask is as good as 0, nobody sees what they are.
-    seen.map(|value| (value / mask.max(1e-6)).clamp(-1.0, 1.0))
+    let mask = mask.max(1e-6);
+    [(red / mask).clamp(-1.0, 1.0), (green / mask).clamp(-1.0, 1.0), (blue / mask).clamp(-1.0, 1.0)]
 }
 
 /// The four pixels about a place (in pixels, from the first one's centre) and their Catmull-Rom weights; beyond the
@@ -113,9 +117,13 @@ fn taps(place: f64, size: usize) -> ([usize; 4], [f32; 4]) {
     let whole = place as i64;
     let floor = whole - i64::from(whole as f64 > place);
     let t = (place - floor as f64) as f32;
-    let first = floor - 1;
     let last = size as i64 - 1;
-    let pixels = [0, 1, 2, 3].map(|n| (first + n).clamp(0, last) as usize);
+    let pixels = [
+        (floor - 1).clamp(0, last) as usize,
+        floor.clamp(0, last) as usize,
+        (floor + 1).clamp(0, last) as usize,
+        (floor + 2).clamp(0, last) as usize,
+    ];
     let weights = [
         ((-0.5 * t + 1.0) * t - 0.5) * t,
         (1.5 * t - 2.5) * t * t + 1.0,
@@ -155,7 +163,6 @@ impl Patch {
             size: [right - left, bottom - top],
             photo_size: [photo.width() as usize, photo.height() as usize],
             channels: photo.channels(),
-            colours: photo.colours(),
         };
         let samples = match photo.samples() {
             Samples::Eight(samples) => Samples::Eight(placed.patch(samples)),
@@ -197,7 +204,6 @@ struct PlacedEdit<'a> {
     size: [usize; 2],
     photo_size: [usize; 2],
     channels: usize,
-    colours: usize,
 }
 
 impl PlacedEdit<'_> {
@@ -209,17 +215,40 @@ impl PlacedEdit<'_> {
             return patch;
         }
         patch.par_chunks_exact_mut(width * channels).enumerate().for_each(|(row, line)| {
-            let y = self.top + row;
-            let start = (y * self.photo_size[0] + self.left) * channels;
+            let row = self.top + row;
+            let start = (row * self.photo_size[0] + self.left) * channels;
             line.copy_from_slice(&photo[start..][..line.len()]);
-            vectorised(Line { edit: self, photo, y, line });
+            vectorised(Line { edit: self, photo, row, line });
         });
         patch
     }
 
+    /// The pixels of a row, from the patch's left on, which have the photo's samples so far.
+    ///
+    /// Nothing here goes by iterators or arrays' `map`: calls that hand arrays over stay calls in code for one kind of machine,
+    /// and took a third of the time.
     #[inline(always)]
-    fn edit_pixel<T: Sample>(&self, photo: &[T], [x, y]: [usize; 2], pixel: &mut [T]) {
-        let (x, y) = (x as f64 + 0.5, y as f64 + 0.5);
+    fn edit_row<T: Sample, const CHANNELS: usize, const SAMPLES: usize>(
+        &self,
+        photo: &[T],
+        row: usize,
+        line: &mut [T],
+    ) {
+        let mut x = self.left as f64 + 0.5;
+        let y = row as f64 + 0.5;
+        for pixel in line.chunks_exact_mut(CHANNELS) {
+            self.edit_pixel::<T, CHANNELS, SAMPLES>(photo, [x, y], pixel);
+            x += 1.0;
+        }
+    }
+
+    #[inline(always)]
+    fn edit_pixel<T: Sample, const CHANNELS: usize, const SAMPLES: usize>(
+        &self,
+        photo: &[T],
+        [x, y]: [f64; 2],
+        pixel: &mut [T],
+    ) {
         let [u, v] = self.square.to_square(x, y);
         if !((0.0..=1.0).contains(&u) && (0.0..=1.0).contains(&v)) {
             return;
@@ -229,83 +258,79 @@ impl PlacedEdit<'_> {
             return;
         }
         let [flow_x, flow_y, mask, red, green, blue, ..] = self.edit.sample(u, v);
+        let colours = const { if CHANNELS < 3 { 1 } else { 3 } };
         if self.edit.painted {
-            let change = self.colour([red, green, blue]);
-            for (sample, change) in pixel[..self.colours].iter_mut().zip(change) {
-                *sample = T::nearest(sample.number() + strength * change * T::LARGEST / 2.0);
+            let change = seen_by::<CHANNELS>([red, green, blue]);
+            for n in 0..colours {
+                pixel[n] = T::nearest(pixel[n].number() + strength * change[n] * T::LARGEST / 2.0);
             }
             return;
         }
-        let colour = self.colour(unmasked([red, green, blue], mask));
+        let colour = seen_by::<CHANNELS>(unmasked([red, green, blue], mask));
         let mask = (mask.clamp(0.0, 1.0) * strength).min(1.0);
-        let moved = [flow_x, flow_y].map(|flow| f64::from(flow * strength) / 2.0);
-        let place = [0, 1].map(|axis| {
-            [x, y][axis] + moved[0] * self.square.across[axis] + moved[1] * self.square.down[axis] - 0.5
-        });
-        let found = self.look_up(photo, place);
-        for ((sample, found), colour) in pixel[..self.colours].iter_mut().zip(found).zip(colour) {
-            let painted = (colour + 1.0) * (T::LARGEST / 2.0);
-            *sample = T::nearest(found + mask * (painted - found));
+        let (along, down) = (f64::from(flow_x * strength) / 2.0, f64::from(flow_y * strength) / 2.0);
+        let FaceSquare { across: [ax, ay], down: [dx, dy], .. } = *self.square;
+        let place = [x + along * ax + down * dx - 0.5, y + along * ay + down * dy - 0.5];
+        let found = self.look_up::<T, CHANNELS, SAMPLES>(photo, place);
+        for n in 0..colours {
+            let found = found[n].clamp(0.0, T::LARGEST);
+            let painted = (colour[n] + 1.0) * (T::LARGEST / 2.0);
+            pixel[n] = T::nearest(found + mask * (painted - found));
         }
     }
 
-    /// The colour as the photo has it: grey photos take its luminance (Rec. 709).
+    /// The photo's colours at a place, in pixels from the first one's centre. A row's four pixels are so many samples, which
+    /// lie side by side.
     #[inline(always)]
-    fn colour(&self, colour: [f32; 3]) -> [f32; 3] {
-        match self.colours {
-            1 => [0.2126 * colour[0] + 0.7152 * colour[1] + 0.0722 * colour[2]; 3],
-            _ => colour,
-        }
-    }
-
-    /// The photo's colours at a place, in pixels from the first one's centre.
-    #[inline(always)]
-    fn look_up<T: Sample>(&self, photo: &[T], place: [f64; 2]) -> [f32; 3] {
-        let found = match self.channels {
-            1 => self.look_up_among::<T, 1, 4>(photo, place),
-            2 => self.look_up_among::<T, 2, 8>(photo, place),
-            3 => self.look_up_among::<T, 3, 12>(photo, place),
-            _ => self.look_up_among::<T, 4, 16>(photo, place),
-        };
-        found.map(|value| value.clamp(0.0, T::LARGEST))
-    }
-
-    /// The same for so many channels; a row's four pixels are so many samples, which lie side by side.
-    #[inline(always)]
-    fn look_up_among<T: Sample, const CHANNELS: usize, const SAMPLES: usize>(
+    fn look_up<T: Sample, const CHANNELS: usize, const SAMPLES: usize>(
         &self,
         photo: &[T],
         place: [f64; 2],
     ) -> [f32; 3] {
         let [width, height] = self.photo_size;
-        let [(columns, along), (rows, down)] = [taps(place[0], width), taps(place[1], height)];
+        let ((columns, along), (rows, down)) = (taps(place[0], width), taps(place[1], height));
         let mut sums = [0.0; SAMPLES];
-        for (row, weight) in rows.into_iter().zip(down) {
-            let line = &photo[row * width * CHANNELS..][..width * CHANNELS];
-            let mut samples = [T::default(); SAMPLES];
+        for row in 0..4 {
+            let line = &photo[rows[row] * width * CHANNELS..][..width * CHANNELS];
             if columns[3] == columns[0] + 3 {
-                samples.copy_from_slice(&line[columns[0] * CHANNELS..][..SAMPLES]);
+                let samples = &line[columns[0] * CHANNELS..][..SAMPLES];
+                for n in 0..SAMPLES {
+                    sums[n] += down[row] * samples[n].number();
+                }
             } else {
                 // At the border its pixel goes on.
-                for (pixel, column) in samples.chunks_exact_mut(CHANNELS).zip(columns) {
-                    pixel.copy_from_slice(&line[column * CHANNELS..][..CHANNELS]);
+                for column in 0..4 {
+                    let samples = &line[columns[column] * CHANNELS..][..CHANNELS];
+                    for n in 0..CHANNELS {
+                        sums[column * CHANNELS + n] += down[row] * samples[n].number();
+                    }
                 }
             }
-            sums.iter_mut().zip(samples).for_each(|(sum, sample)| *sum += weight * sample.number());
         }
         let mut found = [0.0; 3];
-        for (pixel, along) in sums.chunks_exact(CHANNELS).zip(along) {
-            found.iter_mut().zip(pixel).for_each(|(found, sum)| *found += along * sum);
+        for column in 0..4 {
+            for n in 0..const { if CHANNELS < 3 { 1 } else { 3 } } {
+                found[n] += along[column] * sums[column * CHANNELS + n];
+            }
         }
         found
     }
+}
+
+/// A colour as photos of so many channels have it: grey ones take its luminance (Rec. 709).
+#[inline(always)]
+fn seen_by<const CHANNELS: usize>(colour: [f32; 3]) -> [f32; 3] {
+    if CHANNELS < 3 {
+        return [0.2126 * colour[0] + 0.7152 * colour[1] + 0.0722 * colour[2]; 3];
+    }
+    colour
 }
 
 /// A row of the patch, which has the photo's pixels so far.
 struct Line<'a, T> {
     edit: &'a PlacedEdit<'a>,
     photo: &'a [T],
-    y: usize,
+    row: usize,
     line: &'a mut [T],
 }
 
@@ -314,8 +339,12 @@ impl<T: Sample> Work for Line<'_, T> {
 
     #[inline(always)]
     fn run<M: Machine>(self) {
-        for (column, pixel) in self.line.chunks_exact_mut(self.edit.channels).enumerate() {
-            self.edit.edit_pixel(self.photo, [self.edit.left + column, self.y], pixel);
+        let Self { edit, photo, row, line } = self;
+        match edit.channels {
+            1 => edit.edit_row::<T, 1, 4>(photo, row, line),
+            2 => edit.edit_row::<T, 2, 8>(photo, row, line),
+            3 => edit.edit_row::<T, 3, 12>(photo, row, line),
+            _ => edit.edit_row::<T, 4, 16>(photo, row, line),
         }
     }
 }

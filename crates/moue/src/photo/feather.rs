@@ -24,6 +24,10 @@ impl Feather {
     /// 0 at the border, 1 well inside.
     #[inline(always)]
     pub(super) fn weight(&self, u: f64, v: f64) -> f32 {
+        // Most of a face is farther from every border than that.
+        if u >= FEATHER && 1.0 - u >= FEATHER && v >= FEATHER && 1.0 - v >= FEATHER {
+            return 1.0;
+        }
         let distance = |n: usize| {
             let [begin, end] = self.borders[n]?;
             let (across, along) = if n < 2 { (u, v) } else { (v, u) };
