@@ -6,9 +6,10 @@ use burn_flex::{FlexTensor, Layout};
 
 use crate::attention::portable::Tiling;
 use crate::{
-    AdamStep, Apart, Logistic, Operations, Pooling, Step, Tensors, adam, attention, attention_flex, blend,
-    convolution, convolution_flex, grid_sample, grid_sample_flex, instance_norm, instance_norm_flex,
-    labelled, labelled_flex, leaky_relu, logistic, means, pooling, products, resize,
+    AdamStep, Apart, Depthwise, Logistic, Operations, Pooling, Step, Tensors, adam, attention,
+    attention_flex, blend, convolution, convolution_flex, depthwise, grid_sample, grid_sample_flex,
+    instance_norm, instance_norm_flex, labelled, labelled_flex, leaky_relu, logistic, means, pooling,
+    products, resize,
 };
 
 /// Whether the kernels can take a tensor: they know only f32, and nothing is left to them of an empty one.
@@ -356,6 +357,14 @@ impl Operations for Flex {
             blend::fast::backward(below, mask, above, output)
         } else {
             blend::portable::backward::<Self>(below, mask, above, output)
+        }
+    }
+
+    fn depthwise(x: FloatTensor<Self>, weight: FloatTensor<Self>, places: Depthwise) -> FloatTensor<Self> {
+        if takes(&x) && takes(&weight) {
+            depthwise::fast::forward(x, weight, places)
+        } else {
+            depthwise::portable::forward::<Self>(x, weight, places)
         }
     }
 

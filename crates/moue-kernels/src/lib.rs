@@ -11,7 +11,7 @@
 //! | [`halved`], [`doubled`] | one pass over an image or a map instead of one for each slice, sum and piece |
 //! | [`logistic`], [`blend`] | what an edit is made of in one pass each, with an exponential for vectors |
 //! | [`scaled_leaky_relu`] | one pass over the output of a discriminator's convolution instead of five |
-//! | [`max_pooling`], [`mean_pooling`] | whole rows at once |
+//! | [`max_pooling`], [`mean_pooling`], [`depthwise`] | whole rows at once |
 //! | [`mean_absolute`], [`mean_between_neighbours`] | what losses are made of, without the maps in between |
 //! | [`matrix_vector`], [`vector_matrix`], [`bilinear`], [`normalised`] | a large matrix is read once, by all threads |
 //! | [`adam`], [`moving_average`] | one pass over all of a network's parameters, gradients and moments instead of ten, one over their averages |
@@ -28,6 +28,7 @@ mod blend;
 mod columns;
 mod convolution;
 mod convolution_flex;
+mod depthwise;
 mod exact;
 mod flex;
 #[cfg(feature = "gpu")]
@@ -60,6 +61,7 @@ pub use adam::{AdamStep, adam, moving_average};
 pub use attention::{TILE_BYTES, attention};
 pub use blend::blend;
 pub use convolution::{Step, convolution, transposed_convolution};
+pub use depthwise::{Depthwise, depthwise};
 pub use exact::{compute_exactly, computes_exactly};
 pub use grid_sample::grid_sample;
 pub use instance_norm::instance_norm;
@@ -369,6 +371,11 @@ pub trait Operations: Backend {
         output: FloatTensor<Self>,
     ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
         blend::portable::backward::<Self>(below, mask, above, output)
+    }
+
+    /// See [`depthwise`].
+    fn depthwise(x: FloatTensor<Self>, weight: FloatTensor<Self>, places: Depthwise) -> FloatTensor<Self> {
+        depthwise::portable::forward::<Self>(x, weight, places)
     }
 
     /// See [`max_pooling`].

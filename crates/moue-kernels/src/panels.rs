@@ -220,7 +220,7 @@ fn rows_of<const ROWS: usize, M: Machine>(
 
 /// `sum += factor vector`.
 #[inline(always)]
-fn add_product<M: Machine>(factor: f32, vector: &Vector, sum: &mut Vector) {
+pub(crate) fn add_product<M: Machine>(factor: f32, vector: &Vector, sum: &mut Vector) {
     #[cfg(target_arch = "x86_64")]
     if M::AVX512 {
         // SAFETY: the machine has AVX-512.

@@ -7,8 +7,8 @@ use burn_flex::FlexTensor;
 
 use crate::attention::portable::Tiling;
 use crate::{
-    Apart, Logistic, Operations, Pooling, Step, attention, blend, convolution, grid_sample, instance_norm,
-    labelled, leaky_relu, logistic, means, pooling, products, resize,
+    Apart, Depthwise, Logistic, Operations, Pooling, Step, attention, blend, convolution, depthwise,
+    grid_sample, instance_norm, labelled, leaky_relu, logistic, means, pooling, products, resize,
 };
 
 /// Numbers in -1..1 that look random.
@@ -251,6 +251,20 @@ fn poolings_agree() {
     let none = none.try_into_primitive::<Flex>().expect("it was made on the CPU");
     let largest = Flex::max_pooling(none, Pooling::around(1)).into_data().try_into_vec::<f32>();
     assert!(largest.expect("f32")[1].is_nan());
+}
+
+#[test]
+fn convolutions_of_each_channel_by_itself_agree() {
+    let places = [(1, [1, 1]), (2, [0, 1]), (2, [1, 1]), (1, [0, 0]), (3, [2, 1])];
+    for ((stride, padding), size) in places.into_iter().flat_map(|places| [(places, 3), (places, 5)]) {
+        for [height, width] in [[7, 7], [6, 35], [5, 64], [8, 6]] {
+            let (x, weight) = (numbers([2, 3, height, width], 1), numbers([3, 1, size, size], 2));
+            let places = Depthwise { stride, padding };
+            let what = format!("{places:?}, {size} x {size} of {height} x {width}");
+            let fast = Flex::depthwise(x.clone(), weight.clone(), places);
+            agree(&what, [fast], [depthwise::portable::forward::<Flex>(x, weight, places)]);
+        }
+    }
 }
 
 #[test]

@@ -13,7 +13,7 @@ use burn::tensor::ops::MaxPoolOptions;
 use burn::tensor::{Device, Tensor, TensorData};
 use image::GrayImage;
 use moue::base::expression::Expression;
-use moue::photo::weights::{Weights, same_padded};
+use moue::photo::weights::{Weights, same_padded_depthwise};
 use moue_kernels::convolution;
 
 use super::layers::{Scaled, values};
@@ -105,8 +105,7 @@ impl Block {
         let shortcut = self.shortcut.forward(x.clone(), 2, 0);
         let [first, second] = &self.halves;
         let separable = |x: Tensor<4>, (depthwise, pointwise): &(Tensor<4>, Scaled)| {
-            let channels = x.dims()[1];
-            pointwise.forward(same_padded(x, depthwise.clone(), None, 1, channels), 1, 0)
+            pointwise.forward(same_padded_depthwise(x, depthwise.clone(), 1), 1, 0)
         };
         let x = relu(separable(x, first));
         halved(separable(x, second)) + shortcut

@@ -171,20 +171,21 @@ fn block_means(photo: &RgbImage, factor: usize, ranges: [Range<i64>; 2]) -> RgbI
     let count = (factor * factor) as u64;
     let [width, height] = [&columns, &rows].map(|places| places.len() / factor);
     let mut bytes = vec![0; 3 * width * height];
+    let (first, end) = (3 * columns[0], 3 * (columns[columns.len() - 1] + 1));
     bytes.par_chunks_mut(3 * width).zip(rows.par_chunks(factor)).for_each(|(line, rows)| {
-        let mut sums = vec![[0u64; 3]; width];
+        // Of each column first, which the compiler does for many side by side.
+        let mut of_columns = vec![0u32; end - first];
         for &row in rows {
-            let line = &pixels[row * row_length..][..row_length];
-            for (sums, block) in sums.iter_mut().zip(columns.chunks(factor)) {
-                for &x in block {
-                    for (sum, &byte) in sums.iter_mut().zip(&line[3 * x..3 * x + 3]) {
-                        *sum += u64::from(byte);
-                    }
-                }
-            }
+            let line = &pixels[row * row_length..][first..end];
+            of_columns.iter_mut().zip(line).for_each(|(sum, &byte)| *sum += u32::from(byte));
         }
-        for (byte, sum) in line.iter_mut().zip(sums.iter().flatten()) {
-            *byte = ((sum + count / 2) / count) as u8;
+        for (pixel, block) in line.chunks_exact_mut(3).zip(columns.chunks(factor)) {
+            let mut sums = [0u64; 3];
+            for &x in block {
+                let column = &of_columns[3 * x - first..][..3];
+                sums.iter_mut().zip(column).for_each(|(sum, &column)| *sum += u64::from(column));
+            }
+            pixel.iter_mut().zip(sums).for_each(|(byte, sum)| *byte = ((sum + count / 2) / count) as u8);
         }
     });
     RgbImage::from_raw(width as u32, height as u32, bytes).expect("the buffer has the size of the image")

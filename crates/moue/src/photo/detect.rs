@@ -104,7 +104,7 @@ impl Detector {
     /// `[batch, 3, 256, 256]` in -1..1 to the scores before the sigmoid, 896 an image, and the 16 numbers of each box.
     fn forward(&self, images: Tensor<4>) -> (Vec<f32>, Vec<f32>) {
         let batch = images.dims()[0];
-        let mut x = relu(same_padded(images, self.stem.0.clone(), Some(self.stem.1.clone()), 2, 1));
+        let mut x = relu(same_padded(images, self.stem.0.clone(), self.stem.1.clone(), 2));
         let (last, blocks) = self.blocks.split_last().expect("there are 32 blocks");
         for block in blocks {
             let inner = block.forward(x.clone());

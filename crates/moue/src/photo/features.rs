@@ -51,7 +51,7 @@ impl FaceFeatures {
         let mut x = Tensor::<4>::from_data(TensorData::new(values, shape), &self.stem.1.device());
         for (index, layers) in self.blocks.iter().enumerate() {
             let (first, layers) = match index {
-                0 => (same_padded(x, self.stem.0.clone(), Some(self.stem.1.clone()), 2, 1), &layers[..]),
+                0 => (same_padded(x, self.stem.0.clone(), self.stem.1.clone(), 2), &layers[..]),
                 _ => (layers[0].forward(x), &layers[1..]),
             };
             // Each layer sees the ReLU of the sum of all before it; the first is a ReLU already.

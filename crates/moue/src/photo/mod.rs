@@ -19,6 +19,7 @@ pub mod landmarks;
 pub mod pixels;
 mod png;
 mod resources;
+mod square_edit;
 mod tags;
 #[cfg(test)]
 mod tests;

@@ -6,7 +6,7 @@ use burn::tensor::module::conv2d;
 use burn::tensor::ops::ConvOptions;
 use burn::tensor::{Device, Tensor, TensorData};
 use half::f16;
-use moue_kernels::convolution;
+use moue_kernels::{Depthwise, convolution, depthwise};
 use safetensors::{Dtype, SafeTensors};
 
 /// An embedded safetensors file. It holds f16, f32, or bytes that stand for `scale * byte + minimum`; the pairs of scale
@@ -73,23 +73,28 @@ pub struct Separable {
 impl Separable {
     /// The layer's outputs.
     pub fn forward(&self, x: Tensor<4>) -> Tensor<4> {
-        let [outputs, inputs, ..] = self.pointwise.dims();
+        let [outputs, ..] = self.pointwise.dims();
         debug_assert_eq!(self.bias.dims(), [outputs]);
-        let x = same_padded(x, self.depthwise.clone(), None, self.stride, inputs);
+        let x = same_padded_depthwise(x, self.depthwise.clone(), self.stride);
         convolution(x, self.pointwise.clone(), Some(self.bias.clone()), 1, 0)
     }
 }
 
 /// A convolution with TensorFlow's padding `SAME` for even sides: where the zeros do not come out even, as with stride
 /// 2, the odd one is at the end.
-pub fn same_padded(
-    x: Tensor<4>,
-    weight: Tensor<4>,
-    bias: Option<Tensor<1>>,
-    stride: usize,
-    groups: usize,
-) -> Tensor<4> {
+pub fn same_padded(x: Tensor<4>, weight: Tensor<4>, bias: Tensor<1>, stride: usize) -> Tensor<4> {
+    let [before, after] = same_padding(&weight, stride);
+    let padding = [(before, after); 2];
+    conv2d(x, weight, Some(bias), ConvOptions::new_with_padding([stride; 2], padding, [1; 2], 1))
+}
+
+/// The same of each channel by itself, `weight` is `[channels, 1, size, size]`.
+pub fn same_padded_depthwise(x: Tensor<4>, weight: Tensor<4>, stride: usize) -> Tensor<4> {
+    let padding = same_padding(&weight, stride);
+    depthwise(x, weight, Depthwise { stride, padding })
+}
+
+fn same_padding(weight: &Tensor<4>, stride: usize) -> [usize; 2] {
     let zeros = weight.dims()[2] - stride;
-    let padding = (zeros / 2, zeros.div_ceil(2));
-    conv2d(x, weight, bias, ConvOptions::new_with_padding([stride; 2], [padding; 2], [1; 2], groups))
+    [zeros / 2, zeros.div_ceil(2)]
 }
