@@ -2,8 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use burn::tensor::module::conv2d;
-use burn::tensor::ops::ConvOptions;
 use burn::tensor::{Device, Tensor, TensorData};
 use half::f16;
 use moue_kernels::{Depthwise, convolution, depthwise};
@@ -84,8 +82,7 @@ impl Separable {
 /// 2, the odd one is at the end.
 pub fn same_padded(x: Tensor<4>, weight: Tensor<4>, bias: Tensor<1>, stride: usize) -> Tensor<4> {
     let [before, after] = same_padding(&weight, stride);
-    let padding = [(before, after); 2];
-    conv2d(x, weight, Some(bias), ConvOptions::new_with_padding([stride; 2], padding, [1; 2], 1))
+    convolution(x.pad([(before, after); 2], 0.0), weight, Some(bias), stride, 0)
 }
 
 /// The same of each channel by itself, `weight` is `[channels, 1, size, size]`.
