@@ -3,6 +3,8 @@
 
 use std::hint::black_box;
 
+use burn::tensor::module::conv2d;
+use burn::tensor::ops::ConvOptions;
 use burn::tensor::{Tensor, TensorData};
 use criterion::{BatchSize, Criterion, SamplingMode, criterion_group};
 use moue::base::device::Device;
@@ -16,8 +18,8 @@ use moue::nn::residual::ResidualBlock;
 use moue::nn::self_attention::SelfAttention;
 use moue::nn::spectral_norm::SpectralNorm;
 use moue_kernels::{
-    Apart, Logistic, Pooling, blend, doubled, grid_sample, halved, logistic, max_pooling, mean_absolute,
-    mean_between_neighbours, mean_pooling, scaled_leaky_relu,
+    Apart, Depthwise, Logistic, Pooling, blend, depthwise, doubled, grid_sample, halved, logistic,
+    max_pooling, mean_absolute, mean_between_neighbours, mean_pooling, scaled_leaky_relu,
 };
 
 #[global_allocator]
@@ -153,6 +155,17 @@ fn operations(criterion: &mut Criterion) {
     group.bench_function("mean", |bencher| {
         let pooling = Pooling { size: 3, stride: 1, padding: 1 };
         bencher.iter(|| mean_pooling(x.clone(), pooling));
+    });
+    drop(group);
+    let (x, weight) = (noise([1, 24, 128, 128], 1.0), noise([24, 1, 3, 3], 1.0));
+    let mut group = criterion.benchmark_group("depthwise, 3x3, 24 @ 128");
+    group.bench_function("moue", |bencher| {
+        let places = Depthwise { stride: 1, padding: [1; 2] };
+        bencher.iter(|| depthwise(x.clone(), weight.clone(), places));
+    });
+    group.bench_function("burn", |bencher| {
+        let options = || ConvOptions::new([1; 2], [1; 2], [1; 2], 24);
+        bencher.iter(|| conv2d(x.clone(), weight.clone(), None, options()));
     });
 }
 
