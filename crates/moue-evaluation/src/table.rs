@@ -396,6 +396,9 @@ mod tests {
         let mut evaluation = evaluation();
         let third = Row { name: "c".into(), ..evaluation.rows[2].clone() };
         evaluation.rows.push(third);
+        for row in &mut evaluation.rows {
+            row.expressions = Expression::ALL.map(|expression| (expression, row.overall.clone())).into();
+        }
         let everywhere = || std::iter::once(None).chain(Expression::ALL.map(Some));
         let between = |rows: [&str; 2], interval: [f64; 2]| {
             let rows = rows.map(str::to_string);
