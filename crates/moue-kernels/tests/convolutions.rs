@@ -3,7 +3,7 @@
 use burn::tensor::module::{conv_transpose2d, conv2d};
 use burn::tensor::ops::{ConvOptions, ConvTransposeOptions};
 use burn::tensor::{Device, Tensor, TensorData};
-use moue_kernels::{convolution, transposed_convolution};
+use moue_kernels::{Depthwise, convolution, depthwise, transposed_convolution};
 
 /// A small generator of numbers, so that every run tests the same.
 struct Numbers(u64);
@@ -238,5 +238,47 @@ fn constants_have_no_gradient() {
         let gradients = convolution(x.clone(), weight.clone(), None, 1, 1).sum().backward();
         assert_eq!(x.grad(&gradients).is_some(), x.is_require_grad());
         assert_eq!(weight.grad(&gradients).is_some(), weight.is_require_grad());
+    }
+}
+
+/// The sums of [`depthwise`] in f64, for the numbers of a map and a weight.
+fn depthwise_sums(
+    (x, [batch, channels, height, width]): (&[f64], [usize; 4]),
+    (weight, size): (&[f64], usize),
+    places: Depthwise,
+) -> Vec<f64> {
+    let Depthwise { stride, padding: [before, after] } = places;
+    let [rows, columns] = [height, width].map(|side| (side + before + after - size) / stride + 1);
+    let sum = |n: usize| {
+        let (plane, row, column) = (n / (rows * columns), n / columns % rows, n % columns);
+        let product = |tap: usize| {
+            let row = (row * stride + tap / size).checked_sub(before).filter(|row| *row < height)?;
+            let column =
+                (column * stride + tap % size).checked_sub(before).filter(|column| *column < width)?;
+            Some(weight[plane % channels * size * size + tap] * x[(plane * height + row) * width + column])
+        };
+        (0..size * size).filter_map(product).sum()
+    };
+    (0..batch * channels * rows * columns).map(sum).collect()
+}
+
+#[test]
+fn each_channel_by_itself_is_its_sum_in_f64() {
+    let mut numbers = Numbers(7);
+    for _ in 0..60 {
+        let size = numbers.from(&[1, 2, 3, 3, 3, 5]);
+        let padding = [0; 2].map(|_| numbers.from(&[0, 1, 2]));
+        let places = Depthwise { stride: numbers.from(&[1, 1, 2, 2, 3]), padding };
+        let [batch, channels] = [numbers.from(&[1, 2, 3]), numbers.from(&[1, 2, 5, 24])];
+        let [height, width] = [0; 2].map(|_| numbers.from(&[5, 6, 8, 15, 16, 17, 33]));
+        let shape = [batch, channels, height, width];
+        let (x, weight) = (numbers.tensor(shape), numbers.tensor([channels, 1, size, size]));
+        let exactly = |tensor: &Tensor<4>| tensor.to_data().iter::<f64>().collect::<Vec<f64>>();
+        let expected = depthwise_sums((&exactly(&x), shape), (&exactly(&weight), size), places);
+        let found = exactly(&depthwise(x, weight, places));
+        assert_eq!(found.len(), expected.len(), "{shape:?}, {size}, {places:?}");
+        let errors: f64 = found.iter().zip(&expected).map(|(a, b)| (a - b).powi(2)).sum();
+        let error = (errors / expected.iter().map(|value| value.powi(2)).sum::<f64>()).sqrt();
+        assert!(error < 1.5e-7, "{shape:?}, {size}, {places:?}: {error:e}");
     }
 }

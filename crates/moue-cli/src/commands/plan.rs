@@ -122,8 +122,15 @@ impl Training<'_> {
         Ok(())
     }
 
+    /// The settings with the data set's name.
+    fn on_the_data(&self, config: RunConfig) -> Result<RunConfig> {
+        let mut config = self.with_path(config)?;
+        config.data.name = open_data(&config)?.name;
+        Ok(config)
+    }
+
     /// A plan names no data: they come from the command line, unless a setting names them.
-    fn on_the_data(&self, mut config: RunConfig) -> Result<RunConfig> {
+    fn with_path(&self, mut config: RunConfig) -> Result<RunConfig> {
         if let Some(data) = self.data {
             config.data.path = std::path::absolute(data).map_err(Error::read(data))?;
         }
@@ -131,13 +138,12 @@ impl Training<'_> {
             let hint = "name a folder of labelled faces with --data, such as assets/faces";
             return Err(Error::config("there is nothing to train on", hint));
         }
-        config.data.name = open_data(&config)?.name;
         Ok(config)
     }
 
     /// The expressions that a run's faces show.
     fn shown(&self, config: &RunConfig) -> Result<Vec<Expression>> {
-        let config = self.on_the_data(config.clone())?;
+        let config = self.with_path(config.clone())?;
         Ok(split(&config, &open_data(&config)?).expressions)
     }
 }

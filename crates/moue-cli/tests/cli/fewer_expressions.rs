@@ -67,31 +67,21 @@ fn what_no_face_shows_is_neither_learned_nor_given_nor_judged() {
     assert_eq!(files(Path::new(&out)).len(), 6);
 
     // Beside a model of all expressions both are judged on what both give; alone, each on what the faces show.
-    let judged = "--size 64 --draws 20 --format markdown";
-    let (table, _) = measure(
-        &format!(
-            "compare {} {} --faces 1 --out {out} --size 64 --draws 20",
-            run().display(),
-            fewer.display()
-        ),
-        place,
-    );
+    let judged = "--size 64 --draws 20";
+    let compare = |models: &[&Path], more: &str| {
+        let models: Vec<_> = models.iter().map(|model| model.display().to_string()).collect();
+        measure(&format!("compare {} {judged} --faces 1 --out {out} {more}", models.join(" ")), place).0
+    };
+    let table = compare(&[run(), &fewer], "");
     assert!(table.contains("Left out: contemptuous, fearful: not given by fewer."), "{table}");
     let page = fs::read_to_string(Path::new(&out).join("index.html")).unwrap();
     let own = page.split("For comparison of shapes").next().unwrap();
     assert!(own.contains(">surprised<") && !own.contains(">fearful<"));
-    let (table, _) = measure(&format!("evaluate {} {judged}", fewer.display()), place);
+    let table = compare(&[run()], &format!("--data {}", data.display()));
+    assert!(table.contains("Left out: contemptuous (0), fearful (0): two real images at least"), "{table}");
+    let (table, _) = measure(&format!("evaluate {} {judged} --format markdown", fewer.display()), place);
     let heads = format!("|  | {} |", LEARNED.replace(", ", " | "));
     assert!(table.contains(&heads) && table.contains("60 results"), "{table}");
-    let (table, _) = measure(
-        &format!(
-            "compare {} --data {} --faces 1 --out {out} --size 64 --draws 20",
-            run().display(),
-            data.display()
-        ),
-        place,
-    );
-    assert!(table.contains("Left out: contemptuous (0), fearful (0): two real images at least"), "{table}");
 }
 
 #[test]

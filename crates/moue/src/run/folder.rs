@@ -106,7 +106,7 @@ impl RunFolder {
 
     /// `split.toml`: who is trained on and who is held out.
     pub fn split(&self) -> PathBuf {
-        self.path.join("split.toml")
+        split_of(&self.path)
     }
 
     /// `events.jsonl`: what happened, an object a line.
@@ -128,6 +128,10 @@ impl RunFolder {
 /// Where a run keeps its checkpoints.
 pub fn checkpoints_of(run: &Path) -> PathBuf {
     run.join("checkpoints")
+}
+
+fn split_of(run: &Path) -> PathBuf {
+    run.join("split.toml")
 }
 
 /// The run that a checkpoint's folder lies in; any other path itself.
@@ -158,7 +162,7 @@ pub struct People {
 /// # Errors
 /// [`Error::Read`] for a `split.toml` that cannot be read, [`Error::Data`] for one that says nothing of people.
 pub fn learned(path: &Path) -> Result<Option<Learned>> {
-    let file = path.join("split.toml");
+    let file = split_of(path);
     if !file.is_file() {
         return Ok(None);
     }
