@@ -51,17 +51,37 @@ fn gpu() -> Option<Device> {
 
 #[cfg(feature = "cuda")]
 fn cuda(name: &str) -> Result<Device> {
+    use burn::tensor::DeviceType;
+
     let index = name.strip_prefix("cuda:").unwrap_or("0");
     let index: usize = index
         .parse()
         .map_err(|_| Error::device(format!("'{name}' does not name a GPU"), "write cuda:0, cuda:1, …"))?;
-    // Without a driver the runtime panics deep inside: look for it first.
-    let driver =
-        ["/dev/nvidiactl", "/proc/driver/nvidia/version"].iter().any(|p| std::path::Path::new(p).exists());
-    if !driver {
-        return Err(Error::device("no NVIDIA driver was found", "install it, or use --device cpu"));
+    // Without a driver this finds nothing, where opening a device panics deep inside.
+    match Device::enumerate(DeviceType::Cuda).len() {
+        0 => Err(Error::device("no GPU of NVIDIA's was found", "install its driver, or use --device cpu")),
+        count if index >= count => {
+            let found = (0..count).map(|index| format!("cuda:{index}")).collect::<Vec<_>>().join(", ");
+            Err(Error::device(format!("there is no {name}"), format!("use {found}, or --device cpu")))
+        }
+        _ => with_toolkit(Device::cuda(index), name),
     }
-    Ok(Device::cuda(index))
+}
+
+/// The device, once it has computed what needs more than a driver: functions such as `exp` are in CUDA's toolkit.
+#[cfg(feature = "cuda")]
+fn with_toolkit(device: Device, name: &str) -> Result<Device> {
+    let one = burn::tensor::Tensor::<1>::ones([1], &device);
+    let computed = one.exp().try_into_data().map(|_| device);
+    computed.map_err(|error| {
+        let error = error.to_string();
+        if error.contains("libdevice") {
+            let hint = "install it, or name its folder by CUDA_PATH, or use --device cpu";
+            return Error::device(format!("{name} needs CUDA's toolkit: there is no nvvm/libdevice"), hint);
+        }
+        let why = error.lines().find(|line| !line.trim().is_empty()).unwrap_or_default().trim();
+        Error::device(format!("{name} cannot compute: {why}"), "update its driver, or use --device cpu")
+    })
 }
 
 #[cfg(not(feature = "cuda"))]
@@ -109,6 +129,8 @@ mod tests {
         assert!(device("gpu").unwrap_err().hint().unwrap().contains("cuda:0"));
         #[cfg(not(feature = "cuda"))]
         assert!(device("cuda:0").unwrap_err().hint().unwrap().contains("--features cuda"));
+        #[cfg(feature = "cuda")]
+        assert!(device("cuda:1000").is_err() && device("cuda:x").is_err());
         #[cfg(not(feature = "wgpu"))]
         assert!(device("wgpu").unwrap_err().hint().unwrap().contains("--features wgpu"));
     }
