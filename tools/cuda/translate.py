@@ -6,11 +6,13 @@ register is an integer variable of its width, and a kernel a function of one thr
 
 import re
 import sys
+from functools import partialmethod
 
 FLOATS = {"f16": 16, "f32": 32, "f64": 64}
 SPECIAL = ("%tid", "%ctaid", "%ntid", "%nctaid")
 COMPARED = {"eq": "==", "ne": "!=", "lt": "<", "le": "<=", "gt": ">", "ge": ">=", "lo": "<", "ls": "<=", "hi": ">", "hs": ">="}
 OPERATORS = {"add": "+", "sub": "-", "and": "&", "or": "|", "xor": "^"}
+EXTREMES = {"min": "<", "max": ">"}
 ROUNDED = {"rni": "nearbyint", "rzi": "trunc", "rmi": "floor", "rpi": "ceil"}
 FUNCTIONS = {"sqrt": "sqrt", "ex2": "exp2", "lg2": "log2", "sin": "sin", "cos": "cos", "tanh": "tanh"}
 # Of one thread's view: memory is in order here, and nothing is fetched ahead.
@@ -162,20 +164,8 @@ class Function:
         given = ", ".join(self.value(one, bits(kind)) for one in registers)
         return f"{{ {check} {c_type(kind)} v[] = {{ {given} }}; memcpy({address}, v, {size}); }}"
 
-    def do_add(self, modifiers, operands, base="add"):
+    def operator(self, base, modifiers, operands):
         return self.simple(modifiers, operands, lambda a, b: f"{a} {OPERATORS[base]} {b}")
-
-    def do_sub(self, modifiers, operands):
-        return self.do_add(modifiers, operands, "sub")
-
-    def do_and(self, modifiers, operands):
-        return self.do_add(modifiers, operands, "and")
-
-    def do_or(self, modifiers, operands):
-        return self.do_add(modifiers, operands, "or")
-
-    def do_xor(self, modifiers, operands):
-        return self.do_add(modifiers, operands, "xor")
 
     def product(self, modifiers, operands):
         """An integer product, its type, and the type of what is added to it."""
@@ -209,17 +199,12 @@ class Function:
     def do_rem(self, modifiers, operands):
         return self.simple(modifiers, operands, lambda a, b: f"({b} ? {a} % {b} : {a})")
 
-    def extreme(self, base, sign, modifiers, operands):
-        if modifiers[-1] in FLOATS:
-            function = f"{base}{'_nan' if 'NaN' in modifiers else ''}_{modifiers[-1]}"
+    def extreme(self, base, modifiers, operands):
+        kind, sign = modifiers[-1], EXTREMES[base]
+        if kind in FLOATS:
+            function = f"{base}{'_nan' if 'NaN' in modifiers else ''}_{kind}"
             return self.simple(modifiers, operands, lambda a, b: f"{function}({a}, {b})")
         return self.simple(modifiers, operands, lambda a, b: f"({a} {sign} {b} ? {a} : {b})")
-
-    def do_min(self, modifiers, operands):
-        return self.extreme("min", "<", modifiers, operands)
-
-    def do_max(self, modifiers, operands):
-        return self.extreme("max", ">", modifiers, operands)
 
     def do_not(self, modifiers, operands):
         return self.simple(modifiers, operands, lambda a: f"{'!' if modifiers[-1] == 'pred' else '~'}{a}")
@@ -377,8 +362,10 @@ class Function:
         return self.declared + statements
 
 
-for operation in FUNCTIONS:
-    setattr(Function, f"do_{operation}", lambda self, m, o, base=operation: self.function(base, m, o))
+# What differs by its name alone.
+for alike, method in ((OPERATORS, Function.operator), (EXTREMES, Function.extreme), (FUNCTIONS, Function.function)):
+    for operation in alike:
+        setattr(Function, f"do_{operation}", partialmethod(method, operation))
 
 FUNCTION = re.compile(
     r"^\.(?:visible |weak )?\.?(entry|func)\s+(?:\(\s*\.param\s+\.(\w+)\s+(\w+)\s*\)\s*)?(\w+)\s*\((.*?)\)(.*?)^\{\n(.*?)^\}", re.M | re.S

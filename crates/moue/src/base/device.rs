@@ -11,10 +11,11 @@ use super::error::{Error, Result};
 /// `cuda` or `cuda:1` and `wgpu` need the Cargo feature of that name.
 ///
 /// # Errors
-/// [`Error::Device`] for an unknown name, or a device that this build or this machine lacks.
+/// [`Error::Device`] for an unknown name, a device that this build or this machine lacks, or a GPU that cannot compute: `auto`
+/// does not pass over it, for nobody who has one wants to find a training on the CPU.
 pub fn device(name: &str) -> Result<Device> {
     match name {
-        "auto" => Ok(gpu().unwrap_or_else(Device::flex)),
+        "auto" => Ok(gpu()?.unwrap_or_else(Device::flex)),
         "cpu" => Ok(Device::flex()),
         _ if name == "cuda" || name.starts_with("cuda:") => cuda(name),
         "wgpu" => wgpu(),
@@ -42,23 +43,31 @@ pub fn synchronise(device: &Device) {
     let _ = device.sync();
 }
 
-fn gpu() -> Option<Device> {
-    let gpu = cuda("cuda:0").ok();
+fn gpu() -> Result<Option<Device>> {
+    #[cfg(feature = "cuda")]
+    if cuda_count() > 0 {
+        return cuda("cuda:0").map(Some);
+    }
     #[cfg(feature = "wgpu")]
-    let gpu = gpu.or_else(|| found_by_wgpu().ok().and_then(|(device, is_gpu)| is_gpu.then_some(device)));
-    gpu
+    if let Ok((device, true)) = found_by_wgpu() {
+        return Ok(Some(device));
+    }
+    Ok(None)
+}
+
+/// How many GPUs of NVIDIA's there are. Without a driver none, where opening a device panics deep inside.
+#[cfg(feature = "cuda")]
+fn cuda_count() -> usize {
+    Device::enumerate(burn::tensor::DeviceType::Cuda).len()
 }
 
 #[cfg(feature = "cuda")]
 fn cuda(name: &str) -> Result<Device> {
-    use burn::tensor::DeviceType;
-
     let index = name.strip_prefix("cuda:").unwrap_or("0");
     let index: usize = index
         .parse()
         .map_err(|_| Error::device(format!("'{name}' does not name a GPU"), "write cuda:0, cuda:1, …"))?;
-    // Without a driver this finds nothing, where opening a device panics deep inside.
-    match Device::enumerate(DeviceType::Cuda).len() {
+    match cuda_count() {
         0 => Err(Error::device("no GPU of NVIDIA's was found", "install its driver, or use --device cpu")),
         count if index >= count => {
             let found = (0..count).map(|index| format!("cuda:{index}")).collect::<Vec<_>>().join(", ");
